@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CardError
-from zoo.schema import arguments, hints_of, one_of, pruned, safe_path
+from zoo.schema import arguments, hints_of, one_of, plain, pruned, safe_path
 
 README, WEIGHTS = "README.md", "model.safetensors"
 KINDS = ("exact", "lower bound", "estimate")  # what log_prob gives
@@ -104,6 +104,8 @@ class Card:
     body: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("config", "sampling", "source"):  # plain data of its own: lists for tuples, nothing shared
+            object.__setattr__(self, name, plain(getattr(self, name)))
         _check(self, f"card {self.name!r}")
 
     @property

@@ -116,7 +116,8 @@ def _checked(
             )
         if wrapper != bool(options.get("wrapper") or options.get("hookwrapper")):
             raise PluginError(
-                f"{where}: {attribute} must be marked @zoo.hookimpl(wrapper=True), or it would answer in the family's place."
+                f"{where}: {attribute} must be marked @zoo.hookimpl(wrapper=True): without, it would answer in the "
+                "family's place."
                 if wrapper
                 else f"{where}: {attribute} is a wrapper; wrappers belong in the entry-point group {WRAPPERS!r}."
             )
@@ -155,7 +156,8 @@ def _import(entry: EntryPoint, what: str) -> object:
         return entry.load()
     except Exception as error:
         raise PluginError(
-            f"{_owner(entry)}: {what} ({entry.value}) does not import: {type(error).__name__}: {error}. Mend or uninstall it."
+            f"{_owner(entry)}: {what} ({entry.value}) does not import: {type(error).__name__}: {error}. "
+            "Mend or uninstall it."
         ) from error
 
 

@@ -36,7 +36,7 @@ def one_of(value: str, allowed: Sequence[str], where: str) -> None:
 
 @functools.cache
 def hints_of(kind: type) -> dict[str, Any]:
-    return typing.get_typehints_of(kind)
+    return typing.get_type_hints(kind)
 
 
 def arguments(kind: type, data: Mapping[str, Any], known: Sequence[str], where: str, path: str) -> dict[str, Any]:
