@@ -27,7 +27,9 @@ HUB = (  # keys of the hub's own, at the top of the front matter; everything els
 )  # fmt: skip
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
 _HEX = re.compile(r"[0-9a-f]{64}")
-_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?")
+_VERSION = re.compile(
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ class Card:
     hooks: tuple[str, ...] = ()  # what it can do, of HOOKS; checked against the family when loaded
     log_prob: Density | None = None
     parts: Mapping[str, str] = field(default_factory=dict)  # role -> name@version
-    sampling: Mapping[str, Any] = field(default_factory=dict)  # the options behind the metrics, and the defaults
+    sampling: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # the options behind the metrics, and the defaults
     files: Mapping[str, File] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
     training: Training | None = None
@@ -104,7 +108,11 @@ class Card:
     body: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("config", "sampling", "source"):  # plain data of its own: lists for tuples, nothing shared
+        for name in (
+            "config",
+            "sampling",
+            "source",
+        ):  # plain data of its own: lists for tuples, nothing shared
             object.__setattr__(self, name, plain(getattr(self, name)))
         _check(self, f"card {self.name!r}")
 
@@ -159,14 +167,19 @@ def version_key(version: str) -> tuple[Any, ...]:
     match = _VERSION.fullmatch(version)
     if not match:
         raise CardError(f"{version!r} is not a semantic version like '1.0.0' or '1.1.0-rc.1'.")
-    pre = [(0, int(each), "") if each.isdigit() else (1, 0, each) for each in (match[4] or "").split(".") if each]
+    pre = [
+        (0, int(each), "") if each.isdigit() else (1, 0, each)
+        for each in (match[4] or "").split(".")
+        if each
+    ]
     return (*(int(match[part]) for part in (1, 2, 3)), not pre, tuple(pre))
 
 
 def reference(text: str) -> tuple[str, str | None]:
-    """"name@version" -> (name, version); without "@", (name, None)."""
+    """ "name@version" -> (name, version); without "@", (name, None)."""
     name, at, version = text.partition("@")
     return name, version if at else None
+
 
 def _arguments(data: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Keyword arguments for Card from parsed front matter. Raises CardError."""
@@ -193,12 +206,25 @@ def _check(card: Card, where: str) -> None:
         if not true:
             raise CardError(f"{where}: {message}")
 
-    need(_NAME.fullmatch(card.name), f"zoo.name: {card.name!r} must be lower-case letters, digits, `.`, `_`, `-`.")
+    need(
+        _NAME.fullmatch(card.name),
+        f"zoo.name: {card.name!r} must be lower-case letters, digits, `.`, `_`, `-`.",
+    )
     version_key(card.version)
-    need(card.license, "license: missing. Name it as the hub does: `license: mit`, `license: other`.")
-    need(all(side > 0 for side in card.image), f"zoo.image: {list(card.image)} must be [channels, height, width].")
-    need(card.multiple is None or card.multiple > 0, f"zoo.multiple: {card.multiple} must be 1 or more.")
-    need(all(side > 0 for side in card.latent or ()), f"zoo.latent: {card.latent} must be positive.")
+    need(
+        card.license, "license: missing. Name it as the hub does: `license: mit`, `license: other`."
+    )
+    need(
+        all(side > 0 for side in card.image),
+        f"zoo.image: {list(card.image)} must be [channels, height, width].",
+    )
+    need(
+        card.multiple is None or card.multiple > 0,
+        f"zoo.multiple: {card.multiple} must be 1 or more.",
+    )
+    need(
+        all(side > 0 for side in card.latent or ()), f"zoo.latent: {card.latent} must be positive."
+    )
     one_of(card.latent_kind, LATENT_KINDS, f"{where}: zoo.latent_kind")
     for hook in card.hooks:
         one_of(hook, HOOKS, f"{where}: zoo.hooks")
@@ -218,6 +244,11 @@ def _check(card: Card, where: str) -> None:
         need(name and version, f"zoo.parts.{role}: {part!r} must be name@version.")
         version_key(version or "")
     for name, file in card.files.items():
-        need(safe_path(name), f"zoo.files: {name!r} must be a plain path inside the model's folder.")
-        need(_HEX.fullmatch(file.sha256), f"zoo.files.{name}.sha256: {file.sha256!r} must be 64 lower-case hex digits.")
+        need(
+            safe_path(name), f"zoo.files: {name!r} must be a plain path inside the model's folder."
+        )
+        need(
+            _HEX.fullmatch(file.sha256),
+            f"zoo.files.{name}.sha256: {file.sha256!r} must be 64 lower-case hex digits.",
+        )
         need(file.size >= 0, f"zoo.files.{name}.size: {file.size} must be bytes.")

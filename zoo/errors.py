@@ -63,7 +63,7 @@ class DataError(ZooError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """" Did you mean 'x'?" with the name most like `name`, or "" if none is; made to end a sentence."""
+    """ " Did you mean 'x'?" with the name most like `name`, or "" if none is; made to end a sentence."""
     close = get_close_matches(str(name), [str(each) for each in names], n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
 

@@ -40,13 +40,19 @@ def split(text: str, where: str) -> tuple[dict[str, Any], str]:
         raise CardError(f"{where}: {len(text)} characters; a card has at most {LONGEST}.")
     fence = _FENCE.match(text)
     if not fence:
-        raise CardError(f"{where}: no YAML front matter. A card begins with a line `---` and closes it with another.")
+        raise CardError(
+            f"{where}: no YAML front matter. A card begins with a line `---` and closes it with another."
+        )
     try:
-        data = yaml.load(fence[1], _Strict)  # noqa: S506  (a safe loader, made stricter)
+        data = yaml.load(fence[1], _Strict)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CardError(f"{where}: the front matter is not YAML that a card may hold: {_line(error)}") from error
+        raise CardError(
+            f"{where}: the front matter is not YAML that a card may hold: {_line(error)}"
+        ) from error
     if not isinstance(data, dict):
-        raise CardError(f"{where}: the front matter must be keys and values, is {type(data).__name__}.")
+        raise CardError(
+            f"{where}: the front matter must be keys and values, is {type(data).__name__}."
+        )
     _plain(data, where, "", set())
     return data, text[fence.end() :]
 
@@ -54,7 +60,12 @@ def split(text: str, where: str) -> tuple[dict[str, Any], str]:
 def join(data: dict[str, Any], body: str) -> str:
     """The inverse of `split`."""
     matter = yaml.dump(
-        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110
+        data,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=None,
+        width=110,
     )
     return f"---\n{matter}---\n{body}"
 
@@ -69,17 +80,23 @@ def _plain(value: Any, where: str, path: str, seen: set[int]) -> None:
     """Refuse what JSON could not say, aliases (they make small files huge), and `1e-6` read as text."""
     if isinstance(value, dict | list):
         if id(value) in seen:
-            raise CardError(f"{where}: {path or 'the front matter'} is a YAML alias; write the value out.")
+            raise CardError(
+                f"{where}: {path or 'the front matter'} is a YAML alias; write the value out."
+            )
         seen.add(id(value))
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(value, dict) and not isinstance(key, str):
-                raise CardError(f"{where}: the key {key!r} under {path or 'the top'} must be text: put it in quotes.")
+                raise CardError(
+                    f"{where}: the key {key!r} under {path or 'the top'} must be text: put it in quotes."
+                )
             _plain(item, where, f"{path}.{key}" if path else str(key), seen)
     elif isinstance(value, str):
         if _DOTLESS.fullmatch(value) and path.startswith(("zoo.config", "zoo.sampling")):
             raise CardError(f"{where}: YAML reads {path}: {value} as text; write {_dotted(value)}.")
     elif value is not None and not isinstance(value, bool | int | float):
-        raise CardError(f"{where}: {path}: YAML reads {value} as a {type(value).__name__}; put it in quotes.")
+        raise CardError(
+            f"{where}: {path}: YAML reads {value} as a {type(value).__name__}; put it in quotes."
+        )
 
 
 def _dotted(number: str) -> str:

@@ -25,9 +25,13 @@ def read(given: Mapping[str, Any], what: str, /, **defaults: Any) -> SimpleNames
                 f"There is no {what} {name!r}.{nearest(name, defaults)} Known: {', '.join(defaults) or 'none'}."
             )
         wanted = type(defaults[name])
-        fits = isinstance(value, wanted) or (wanted is float and type(value) is int) or value is None
+        fits = (
+            isinstance(value, wanted) or (wanted is float and type(value) is int) or value is None
+        )
         if defaults[name] is not None and (not fits or (wanted is int and isinstance(value, bool))):
             raise RequestError(
                 f"The {what} {name} must be {wanted.__name__} (its default is {defaults[name]!r}), is {value!r}."
             )
-    return SimpleNamespace(**{**defaults, **{name: value for name, value in given.items() if value is not None}})
+    return SimpleNamespace(
+        **{**defaults, **{name: value for name, value in given.items() if value is not None}}
+    )

@@ -86,7 +86,10 @@ def register(name: str, plugin: object, distribution: str = "this process") -> F
         raise PluginError(f"{where}: no build hook. Mark a function `build` with @zoo.hookimpl.")
     _register(manager, plugin, name, where)
     for entry in sorted(entry_points(group=WRAPPERS), key=lambda each: (each.name, _owner(each))):
-        wrapper, where = _import(entry, f"the wrappers {entry.name!r}"), f"{_owner(entry)}, wrappers {entry.name!r}"
+        wrapper, where = (
+            _import(entry, f"the wrappers {entry.name!r}"),
+            f"{_owner(entry)}, wrappers {entry.name!r}",
+        )
         _checked(manager, wrapper, where, wrapper=True)
         _register(manager, wrapper, f"{WRAPPERS}:{entry.name}", where)
     if os.environ.get("ZOO_TRACE_HOOKS"):
@@ -106,8 +109,13 @@ def _checked(
         options = manager.parse_hookimpl_opts(plugin, attribute)
         if options is None:
             unmarked = attribute in EVERY_HOOK and inspect.isroutine(getattr(plugin, attribute))
-            if unmarked and getattr(getattr(plugin, attribute), "__module__", "") != "zoo.hookspecs":
-                raise PluginError(f"{where}: {attribute} is not marked; put @zoo.hookimpl above it.")
+            if (
+                unmarked
+                and getattr(getattr(plugin, attribute), "__module__", "") != "zoo.hookspecs"
+            ):
+                raise PluginError(
+                    f"{where}: {attribute} is not marked; put @zoo.hookimpl above it."
+                )
             continue
         hook = options.get("specname") or attribute
         if hook not in EVERY_HOOK:
@@ -122,7 +130,9 @@ def _checked(
                 else f"{where}: {attribute} is a wrapper; wrappers belong in the entry-point group {WRAPPERS!r}."
             )
         if hook in found:
-            raise PluginError(f"{where}: {hook} is implemented twice ({attribute} by its specname).")
+            raise PluginError(
+                f"{where}: {hook} is implemented twice ({attribute} by its specname)."
+            )
         found[hook] = _arguments(getattr(plugin, attribute), hook, f"{where}: {attribute}")
     return found
 
@@ -130,7 +140,10 @@ def _checked(
 def _arguments(function: Callable[..., Any], hook: str, where: str) -> tuple[str, ...]:
     spec = tuple(inspect.signature(getattr(hookspecs, hook)).parameters)
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.default is not parameter.empty:
+        if (
+            parameter.kind is not parameter.POSITIONAL_OR_KEYWORD
+            or parameter.default is not parameter.empty
+        ):
             raise PluginError(
                 f"{where}: `{parameter}` would never receive its value. Make every parameter positional and without a "
                 "default."

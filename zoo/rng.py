@@ -27,7 +27,10 @@ def generator(seed: int | None = None) -> Generator:
 
 def derive(seed: int, *path: int) -> int:
     """A 63-bit seed for the place `path` below `seed`: derive(seed, epoch, image)."""
-    digest = blake2b(b"".join(int(each).to_bytes(16, "little", signed=True) for each in (seed, *path)), digest_size=8)
+    digest = blake2b(
+        b"".join(int(each).to_bytes(16, "little", signed=True) for each in (seed, *path)),
+        digest_size=8,
+    )
     return int.from_bytes(digest.digest(), "little") >> 1
 
 
@@ -44,7 +47,9 @@ def normal(
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Standard normal numbers (len(streams), *shape), row i from stream i."""
-    rows = [torch.randn(shape, generator=each, dtype=torch.float32, device="cpu") for each in streams]
+    rows = [
+        torch.randn(shape, generator=each, dtype=torch.float32, device="cpu") for each in streams
+    ]
     return torch.stack(rows).to(device=device, dtype=dtype)
 
 
@@ -55,7 +60,9 @@ def uniform(
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Uniform numbers in [0, 1) (len(streams), *shape), row i from stream i."""
-    rows = [torch.rand(shape, generator=each, dtype=torch.float32, device="cpu") for each in streams]
+    rows = [
+        torch.rand(shape, generator=each, dtype=torch.float32, device="cpu") for each in streams
+    ]
     return torch.stack(rows).to(device=device, dtype=dtype)
 
 

@@ -15,7 +15,12 @@ from typing import Any
 
 from zoo.errors import CardError, nearest
 
-_SCALARS: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_SCALARS: Mapping[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
 
 
 def safe_path(name: str) -> bool:
@@ -31,7 +36,9 @@ def safe_path(name: str) -> bool:
 
 def one_of(value: str, allowed: Sequence[str], where: str) -> None:
     if value not in allowed:
-        raise CardError(f"{where}: {value!r} is none of {', '.join(allowed)}.{nearest(value, allowed)}")
+        raise CardError(
+            f"{where}: {value!r} is none of {', '.join(allowed)}.{nearest(value, allowed)}"
+        )
 
 
 @functools.cache
@@ -39,12 +46,16 @@ def hints_of(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def arguments(kind: type, data: Mapping[str, Any], known: Sequence[str], where: str, path: str) -> dict[str, Any]:
+def arguments(
+    kind: type, data: Mapping[str, Any], known: Sequence[str], where: str, path: str
+) -> dict[str, Any]:
     """`data` as arguments of a dataclass, each key known and each value of its field's type."""
     dot = f"{path}." if path else ""
     for key in data:
         if key not in known:
-            raise CardError(f"{where}: {dot}{key} is no key of a card.{nearest(key, known)} Keys: {', '.join(known)}.")
+            raise CardError(
+                f"{where}: {dot}{key} is no key of a card.{nearest(key, known)} Keys: {', '.join(known)}."
+            )
     for each in fields(kind):
         required = each.default is MISSING and each.default_factory is MISSING
         if each.name in known and required and data.get(each.name) is None:
@@ -65,12 +76,16 @@ def _typed(value: Any, hint: Any, where: str, path: str) -> Any:
             raise CardError(f"{where}: {path}: {value!r} must be a list.")
         if inner[-1] is not Ellipsis and len(value) != len(inner):
             raise CardError(f"{where}: {path}: {value!r} must be a list of {len(inner)}.")
-        return tuple(_typed(item, inner[0], where, f"{path}[{index}]") for index, item in enumerate(value))
+        return tuple(
+            _typed(item, inner[0], where, f"{path}[{index}]") for index, item in enumerate(value)
+        )
     if is_dataclass(hint) or origin is not None:  # a block of known keys, or Mapping[str, X]
         if not isinstance(value, Mapping):
             raise CardError(f"{where}: {path}: {value!r} must hold keys and values.")
         if origin is not None:
-            return {key: _typed(item, inner[1], where, f"{path}.{key}") for key, item in value.items()}
+            return {
+                key: _typed(item, inner[1], where, f"{path}.{key}") for key, item in value.items()
+            }
         return hint(**arguments(hint, value, list(hints_of(hint)), where, path))  # type: ignore[operator]
     if hint is float and type(value) is int:
         return float(value)
@@ -83,8 +98,14 @@ def _typed(value: Any, hint: Any, where: str, path: str) -> Any:
 def pruned(value: Any, whole: Sequence[str] = ()) -> Any:
     """Plain data for YAML: None and empty fields left out, except inside the keys of `whole`."""
     if isinstance(value, Mapping):
-        kept = {key: plain(item) if key in whole else pruned(item, whole) for key, item in value.items()}
-        return {key: item for key, item in kept.items() if item not in (None, "", [], {}) or key in whole}
+        kept = {
+            key: plain(item) if key in whole else pruned(item, whole) for key, item in value.items()
+        }
+        return {
+            key: item
+            for key, item in kept.items()
+            if item not in (None, "", [], {}) or key in whole
+        }
     return [pruned(item, whole) for item in value] if isinstance(value, list | tuple) else value
 
 
