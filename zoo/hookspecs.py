@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch import Generator, Tensor, nn
-    from zoo.model import Model
-    from zoo.train.objective import Objective
 
     from zoo.adoption import Adoption
+    from zoo.model import Model
+    from zoo.train.objective import Objective
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")

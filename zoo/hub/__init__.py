@@ -10,6 +10,7 @@ A stranger's checkpoint file or folder is no model yet: `zoo.adopt` makes it one
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from zoo.hub import embedded
 from zoo.hub.home import extra, models
 
 HF = "hf:"
+_CARD = re.compile(rb"^zoo:", re.MULTILINE)  # a README with our block is a card, even a broken one
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def resolve(name: str | os.PathLike[str], version: str | None = None) -> Found:
         from zoo.hub import remote
 
         return remote.resolve(text.removeprefix(HF), version)
-    if is_path(text):
+    if is_path(text) or isinstance(name, os.PathLike):
         return _folder(Path(text).expanduser(), version)
     wanted, given = reference(text)
     if version and given and version != given:
@@ -159,6 +161,18 @@ def is_path(text: str) -> bool:
         or os.sep in text
         or (os.altsep is not None and os.altsep in text)
     )
+
+
+def is_foreign(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is the path of a stranger's checkpoint: a file, or a folder that has no card of ours."""
+    text = os.fspath(name)
+    if text.startswith(HF) or not (is_path(text) or isinstance(name, os.PathLike)):
+        return False
+    path = Path(text).expanduser()
+    if path.is_dir():
+        readme = path / README
+        return any(path.iterdir()) and not (readme.is_file() and _CARD.search(readme.read_bytes()))
+    return path.is_file()
 
 
 def _folder(folder: Path, version: str | None) -> Found:
