@@ -23,7 +23,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from zoo.nn.quantizers.entropy import entropies
+from zoo.nn.quantizers.entropy import entropies, perplexity
 from zoo.nn.quantizers.nearest import nearest
 
 
@@ -103,6 +103,9 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("usage", torch.ones(codes))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("sums", start.clone() if running_sums else None)
+        self.hold = (
+            False  # collect counts and sums, and move the codebook only when settle() is called
+        )
 
     def extra_repr(self) -> str:
         return f"{self.codes} codes of {self.dim}, learn={self.learn}, cosine={self.cosine}"
@@ -213,6 +216,8 @@ class VectorQuantizer(nn.Module):
     def _learn(self, z: Tensor, tokens: Tensor, counts: Tensor) -> None:
         """Running counts, and with learn="ema" the running averages, of one batch (N, D)."""
         ema = self.learn == "ema"
+        if not ema and not self.revive:
+            return
         sums = None
         if ema:
             sums = z.new_zeros(self.codes, self.dim).index_add_(0, tokens, z)
@@ -221,27 +226,30 @@ class VectorQuantizer(nn.Module):
             dist.all_reduce(counts)
             if sums is not None:
                 dist.all_reduce(sums)
-        before = (
-            self.codebook * self._smoothed()[:, None] if ema and self.sums is None else self.sums
-        )
+        if sums is not None:
+            before = self.codebook * self._smoothed()[:, None] if self.sums is None else self.sums
+            sums = before.lerp(sums.to(before.dtype), 1 - self.decay)
         self.usage.lerp_(counts.to(self.usage.dtype), 1 - self.decay)
-        if sums is None or before is None:
-            return
-        after = before.lerp(sums.to(before.dtype), 1 - self.decay)
-        if self.sums is not None:
-            self.sums.copy_(after)
-        codebook = after / self._smoothed()[:, None]
+        if self.sums is not None and sums is not None:
+            self.sums.copy_(sums)
+        if sums is not None and not self.hold:
+            self._move(sums)
+
+    def settle(self) -> None:
+        """Move an EMA codebook that was held back onto its averages (see ResidualQuantizer)."""
+        if self.learn == "ema":
+            if self.sums is None:
+                raise ValueError("a codebook can only be held back with running_sums=True")
+            self._move(self.sums)
+
+    @torch.no_grad()
+    def _move(self, sums: Tensor) -> None:
+        codebook = sums / self._smoothed()[:, None]
         self.codebook.copy_(F.normalize(codebook, dim=-1) if self.cosine else codebook)
 
     def _smoothed(self) -> Tensor:
         total = self.usage.sum()
         return (self.usage + self.eps) / (total + self.codes * self.eps) * total
-
-
-def perplexity(counts: Tensor) -> Tensor:
-    """exp of the entropy of counts (K,), between 1 and K: how many codes are in even use."""
-    p = counts / counts.sum().clamp_min(1)
-    return torch.exp(-torch.special.xlogy(p, p).sum())
 
 
 def draw(z: Tensor, count: int, generator: Generator | None) -> Tensor:
