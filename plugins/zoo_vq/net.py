@@ -10,14 +10,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from zoo.nn.autoencoder import Decoder, Encoder
-from zoo.nn.quantizers import Quantized, VectorQuantizer
+from zoo.nn.quantizers import GumbelQuantizer, Quantized, VectorQuantizer
 from zoo_vq.remap import Remap
 
 ENCODERS = {"residual": Encoder}
@@ -97,7 +97,7 @@ def vector(statistics: bool = True, **options: Any) -> VectorQuantizer:
     return quantizer
 
 
-QUANTIZERS = {"vector": vector}
+QUANTIZERS: Mapping[str, Callable[..., nn.Module]] = {"vector": vector, "gumbel": GumbelQuantizer}
 
 
 def tokenizer(config: Mapping[str, Any]) -> Tokenizer:
@@ -109,12 +109,12 @@ def tokenizer(config: Mapping[str, Any]) -> Tokenizer:
     inner = ENCODERS[encoder.pop("kind", "residual")](**encoder)
     outer = DECODERS[decoder.pop("kind", "residual")](**decoder)
     codebook = QUANTIZERS[quantizer.pop("kind", "vector")](**quantizer)
-    dim = codebook.dim
+    width = getattr(codebook, "width", codebook.dim)  # of a code, where latents are logits of it
     return Tokenizer(
         inner,
-        nn.Conv2d(encoder["latent"], dim, 1),
+        nn.Conv2d(encoder["latent"], codebook.dim, 1),
         codebook,
-        nn.Conv2d(dim, decoder["latent"], 1),
+        nn.Conv2d(width, decoder["latent"], 1),
         outer,
         Remap(**config["remap"]) if config.get("remap") else None,
     )
