@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.nn.attention import attention as attention_block
-from zoo.nn.norm import norm, normalise
-from zoo.nn.residual import Downsample, ResnetBlock, Upsample, silu
+from zoo.nn.norm import norm, normalise_silu
+from zoo.nn.residual import Downsample, ResnetBlock, Upsample
 
 _LARGE = 96 * 96
 
@@ -121,7 +121,7 @@ class Encoder(nn.Module):
             if hasattr(level, "downsample"):
                 h = level.downsample(h)
         h = self.mid(h)
-        out: Tensor = self.conv_out(silu(normalise(self.norm_out, h, None, own=True)))
+        out: Tensor = self.conv_out(normalise_silu(self.norm_out, h, None, own=True))
         return out
 
 
@@ -198,5 +198,5 @@ class Decoder(nn.Module):
             h = level(h, z)
             if index:
                 h = level.upsample(h)
-        out: Tensor = self.conv_out(silu(normalise(self.norm_out, h, z, own=True)))
+        out: Tensor = self.conv_out(normalise_silu(self.norm_out, h, z, own=True))
         return out.tanh() if self.tanh else out

@@ -12,8 +12,11 @@ costs 20 ms of page faults, five times the arithmetic.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -25,26 +28,77 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor, own: bool = False) -> Tensor:
         """Normalise; see the class."""
-        if torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad):
+        if self.learns(x):
             # torch's CPU backward crashes the process on a channels-last input that needs no gradient itself
             # while the weight does (a frozen layer below).
             return super().forward(x if x.requires_grad else x.contiguous())
-        if x.device.type != "cpu" or x.is_contiguous() or x.dtype is not self.weight.dtype:
+        if not self.planar(x):
             return super().forward(x)
-        scale, shift = self._affine(x)
+        scale, shift, _, _ = affine(x, self)
         return torch.addcmul(shift, x, scale, out=x if own else None)
 
-    def _affine(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The scale and shift, (B, C, 1, 1) each, that normalise x (B, C, H, W)."""
-        moments = [torch.batch_norm_update_stats(each, None, None, 0.0) for each in x.split(1)]
-        mean, variance = (torch.stack(each) for each in zip(*moments, strict=True))  # (B, C)
-        mean = mean.unflatten(1, (self.num_groups, -1))  # (B, G, C / G)
-        variance = variance.unflatten(1, (self.num_groups, -1))
-        middle = mean.mean(2, keepdim=True)  # (B, G, 1)
-        spread = (variance + (mean - middle).square()).mean(2, keepdim=True)
-        scale = (spread + self.eps).rsqrt() * self.weight.unflatten(0, (self.num_groups, -1))
-        shift = self.bias.unflatten(0, (self.num_groups, -1)) - middle * scale
-        return scale.flatten(1)[:, :, None, None], shift.flatten(1)[:, :, None, None]
+    def learns(self, x: Tensor) -> bool:
+        """Whether a gradient will be asked for."""
+        return torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
+
+    def planar(self, x: Tensor) -> bool:
+        """Whether x (B, C, H, W) is a channels-last map on a CPU, of the weight's type."""
+        if x.device.type != "cpu" or x.dtype is not self.weight.dtype or x.ndim != 4:
+            return False
+        return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def affine(x: Tensor, layer: nn.GroupNorm) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What normalises x (B, C, H, W): scale, shift, mean and inverse deviation, (B, C, 1, 1) each."""
+    moments = [torch.batch_norm_update_stats(each, None, None, 0.0) for each in x.split(1)]
+    mean, variance = (torch.stack(each) for each in zip(*moments, strict=True))  # (B, C)
+    groups = (layer.num_groups, -1)
+    mean, variance = mean.unflatten(1, groups), variance.unflatten(1, groups)  # (B, G, C / G)
+    middle = mean.mean(2, keepdim=True)  # (B, G, 1)
+    spread = (variance + (mean - middle).square()).mean(2, keepdim=True)
+    inverse = (spread + layer.eps).rsqrt().expand_as(mean)
+    scale = inverse * layer.weight.unflatten(0, groups)
+    shift = layer.bias.unflatten(0, groups) - middle * scale
+    wide = (scale, shift, middle.expand_as(mean), inverse)
+    return tuple(each.flatten(1)[:, :, None, None] for each in wide)  # type: ignore[return-value]
+
+
+class _NormSilu(torch.autograd.Function):
+    """SiLU of a group norm of a channels-last map; keeps the input alone for the backward pass.
+
+    With h = scale x + shift, d = dy silu'(h) and n numbers a group, dx = scale d - (m1 + m2 x^) / deviation where
+    m1, m2 are a group's means of weight d and weight d x^: again affine in d and x, channel by channel.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, layer: nn.GroupNorm) -> Tensor:
+        kept = affine(x, layer)
+        ctx.save_for_backward(x, weight, *kept)
+        ctx.groups = layer.num_groups
+        return F.silu(torch.addcmul(kept[1], x, kept[0]), inplace=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        x, weight, scale, shift, mean, inverse = ctx.saved_tensors
+        groups = (ctx.groups, -1)
+        h = torch.addcmul(shift, x, scale)  # (B, C, H, W)
+        d = torch.ops.aten.silu_backward(grad, h)  # (B, C, H, W)
+        total = d.sum((2, 3), keepdim=True)  # (B, C, 1, 1)
+        along = inverse * (torch.mul(d, x, out=h).sum((2, 3), keepdim=True) - mean * total)
+        into = None
+        if ctx.needs_input_grad[0]:
+            count = x[0, 0].numel() * x.shape[1] // ctx.groups
+
+            def middle(values: Tensor) -> Tensor:
+                """Mean over a group of weight * values, (B, C, 1, 1) -> (B, C, 1, 1)."""
+                parts = (values.flatten(1) * weight).unflatten(1, groups)  # (B, G, C / G)
+                return (parts.sum(2, keepdim=True) / count).expand_as(parts).reshape_as(values)
+
+            slope = inverse.square() * middle(along)
+            into = torch.addcmul(mean * slope - inverse * middle(total), x, slope, value=-1, out=h)
+            into = into.addcmul_(d, scale)
+        return into, along.sum((0, 2, 3)), total.sum((0, 2, 3)), None
 
 
 class SpatialNorm(nn.Module):
@@ -82,3 +136,12 @@ def normalise(layer: nn.Module, x: Tensor, z: Tensor | None, own: bool = False) 
     """`layer`, made by `norm`, on x (B, C, H, W), conditioned on z if there is one; `own` gives x away."""
     out: Tensor = layer(x, own) if z is None else layer(x, z, own)
     return out
+
+
+def normalise_silu(layer: nn.Module, x: Tensor, z: Tensor | None, own: bool = False) -> Tensor:
+    """SiLU of `normalise`; in training on channels-last maps one step with one tensor kept."""
+    if isinstance(layer, GroupNorm) and layer.learns(x) and layer.planar(x):
+        out: Tensor = _NormSilu.apply(x, layer.weight, layer.bias, layer)
+        return out
+    h = normalise(layer, x, z, own)
+    return F.silu(h, inplace=not h.requires_grad)  # a norm's output, nobody else's

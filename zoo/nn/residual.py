@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.nn.norm import norm, normalise
+from zoo.nn.norm import norm, normalise, normalise_silu
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -28,11 +28,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 _TAPS = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], device="cpu")  # (4, 3)
 _FOLD = torch.kron(_TAPS, _TAPS)  # (16, 9)
 _FOLD_PIXELS = 1024  # below this many input pixels (of a picture; of a batch in training) folding the weights costs more than it saves
-
-
-def silu(x: Tensor) -> Tensor:
-    """x * sigmoid(x), overwriting x when no gradient needs it; x must be the caller's own (a norm's output)."""
-    return F.silu(x, inplace=not x.requires_grad)
 
 
 class ResnetBlock(nn.Module):
@@ -51,7 +46,7 @@ class ResnetBlock(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {activation!r}; there are {sorted(ACTIVATIONS)}")
-        self.activation = silu if activation in ("silu", "swish") else ACTIVATIONS[activation]
+        self.activation = activation
         self.norm1 = norm(inputs, groups, spatial)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.norm2 = norm(outputs, groups, spatial)
@@ -62,10 +57,14 @@ class ResnetBlock(nn.Module):
         self.resized = inputs != outputs
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
-        h = self.conv1(self.activation(normalise(self.norm1, x, z)))
-        h = self.activation(normalise(self.norm2, h, z, own=True))
-        h = self.conv2(self.dropout(h))
+        h = self.conv1(self._activated(self.norm1, x, z, own=False))
+        h = self.conv2(self.dropout(self._activated(self.norm2, h, z, own=True)))
         return h.add_(self.nin_shortcut(x) if self.resized else x)
+
+    def _activated(self, layer: nn.Module, x: Tensor, z: Tensor | None, own: bool) -> Tensor:
+        if self.activation in ("silu", "swish"):
+            return normalise_silu(layer, x, z, own)
+        return ACTIVATIONS[self.activation](normalise(layer, x, z, own))
 
 
 class Downsample(nn.Module):
