@@ -69,7 +69,9 @@ class Tokenizer(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (or unquantised latents) (B, D, h, w) -> images (B, C, H, W)."""
         h = self.post_quant_conv(codes)
-        out: Tensor = self.decoder(h, codes) if isinstance(self.decoder, Decoder) else self.decoder(h)
+        out: Tensor = (
+            self.decoder(h, codes) if isinstance(self.decoder, Decoder) else self.decoder(h)
+        )
         return out
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
