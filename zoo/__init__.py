@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from zoo.errors import ZooError as ZooError
     from zoo.foreign_models import convert as convert
     from zoo.hookspecs import hookimpl as hookimpl
-    from zoo.hub import names as list
+    from zoo.hub import names
     from zoo.hub import show as show
     from zoo.hub import verify as verify
     from zoo.images import Images as Images
@@ -41,12 +41,25 @@ if TYPE_CHECKING:
     from zoo.parts import compose as compose
     from zoo.plugins import families as families
 
+    list = names
+
 __version__ = "0.1.0"
 
-_ERRORS = (
-    "ZooError UnknownModel UnknownVersion UnknownFamily Unsupported PluginError CardError HubError "
-    "WeightsError ForeignError ImageError RequestError DataError"
-).split()
+_ERRORS = [
+    "ZooError",
+    "UnknownModel",
+    "UnknownVersion",
+    "UnknownFamily",
+    "Unsupported",
+    "PluginError",
+    "CardError",
+    "HubError",
+    "WeightsError",
+    "ForeignError",
+    "ImageError",
+    "RequestError",
+    "DataError",
+]
 _PLACES = {
     "Adoption": "zoo.adoption:Adoption",
     "Card": "zoo.card:Card",

@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Adoption:
-    """A foreign checkpoint, recognised. Plain data: it is made from names and shapes before a tensor is read."""
+    """A foreign checkpoint, recognised.
+
+    Plain data: it is made from names and shapes before a tensor is read.
+    """
 
     layout: str  # the name of the published layout: "taming-vqgan"
     config: Mapping[str, Any]  # for `build`

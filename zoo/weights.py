@@ -1,14 +1,15 @@
-"""Weights: from a safetensors file into a net, each byte read once and no parameter initialised twice.
+"""Weights: from a safetensors file into a net, no parameter initialised twice.
 
-The net is built on the meta device (shapes without memory), the file is mapped into memory (private, so training
-never changes it), and the maps are assigned as the parameters: loading costs the walk over the module tree, and pages
-are read when they are first used. Reference for the format: `zoo.safetensors_header`.
+The net is built on the meta device (shapes without memory), the file is mapped into memory
+(private, so training never changes it), and the maps are assigned as the parameters: loading costs
+the walk over the module tree, and pages are read when they are first used. Reference for the
+format: `zoo.safetensors_header`.
 
-Every file's sha256 stands in its card and is checked. For a file over `ALWAYS` bytes the result is remembered in
-`home()/verified/`, keyed by path, size, modification time, inode and the expected hash, so that the second load does
-not read it all again; whoever can write there and fake those four can also replace this module. `zoo verify` never
-trusts the memory. The check reads every byte, so it also looks for NaN and infinity, once a hash: what a hash has
-proven finite stays finite.
+Every file's sha256 stands in its card and is checked. For a file over `ALWAYS` bytes the result is
+remembered in `home()/verified/`, keyed by path, size, modification time, inode and the expected
+hash, so that the second load does not read it all again; whoever can write there and fake those
+four can also replace this module. `zoo verify` never trusts the memory. The check reads every byte,
+so it also looks for NaN and infinity, once a hash: what a hash has proven finite stays finite.
 """
 
 from __future__ import annotations
@@ -31,16 +32,19 @@ SHOWN = 8  # lines of each kind in a report of differences
 
 
 def sha256_of(path: str | Path) -> str:
-    """The sha256 of a file, 64 hex digits, read in pieces. Raises WeightsError if it cannot be read."""
+    """The sha256 of a file, 64 hex digits, read in pieces.
+
+    Raises WeightsError if it cannot be read.
+    """
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"{path}: cannot read the file: {error.strerror or error}.") from error
 
 
 def verify(path: str | Path, sha256: str, size: int | None = None, again: bool = True) -> None:
-    """Check a file against its card: size, sha256 and, of safetensors, the header and that every number is finite.
+    """Check a file against its card: size, sha256, the header, and that every number is finite.
 
     With `again=False` a large file that passed before and has not been touched is not read again.
     Raises WeightsError naming the file, both sides and the remedy.
@@ -50,11 +54,13 @@ def verify(path: str | Path, sha256: str, size: int | None = None, again: bool =
         stat = path.stat()
     except OSError as error:
         raise WeightsError(
-            f"{path}: the card names this file, but it cannot be read: {error.strerror}. Fetch the model again."
+            f"{path}: the card names this file, but it cannot be read: {error.strerror}. Fetch the "
+            "model again."
         ) from error
     if size is not None and stat.st_size != size:
         raise WeightsError(
-            f"{path}: {stat.st_size} bytes, the card says {size}. The file is truncated or another one: fetch it again."
+            f"{path}: {stat.st_size} bytes, the card says {size}. The file is truncated or another "
+            "one: fetch it again."
         )
     stamp = _stamp(path, stat, sha256)
     if not again and stat.st_size > ALWAYS and stamp.exists():
@@ -62,7 +68,8 @@ def verify(path: str | Path, sha256: str, size: int | None = None, again: bool =
     found = sha256_of(path)
     if found != sha256:
         raise WeightsError(
-            f"{path}: its sha256 is {found}, the card says {sha256}. The file was damaged or changed: fetch it again."
+            f"{path}: its sha256 is {found}, the card says {sha256}. The file was damaged or "
+            "changed: fetch it again."
         )
     if path.suffix == ".safetensors":
         refuse_not_finite(read(path), str(path))
@@ -79,7 +86,8 @@ def read(
 ) -> dict[str, Tensor]:
     """The tensors of a safetensors file, mapped into memory, after its header was checked.
 
-    With `sha256`, the file is verified first. Writing to the tensors does not write to the file. Raises WeightsError.
+    With `sha256`, the file is verified first. Writing to the tensors does not write to the file.
+    Raises WeightsError.
     """
     if sha256 is not None:
         verify(path, sha256, again=False)
@@ -100,8 +108,8 @@ def save(
 ) -> None:
     """Write tensors to a safetensors file, all or nothing: a crash leaves the old file.
 
-    Tensors that share memory (tied weights) are written once, under the first name. Raises WeightsError for a number
-    that is not finite: such weights would be refused at load.
+    Tensors that share memory (tied weights) are written once, under the first name. Raises
+    WeightsError for a number that is not finite: such weights would be refused at load.
     """
     from safetensors.torch import save_file
 
@@ -122,7 +130,7 @@ def save(
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(kept, unfinished, {"format": "pt", **(metadata or {})})
-        os.replace(unfinished, path)
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -134,7 +142,10 @@ def load_into(
     device: str | torch.device = "cpu",
     sha256: str | None = None,
 ) -> nn.Module:
-    """Lay a safetensors file into `net`, which was built on the meta device. See `assign`. Raises WeightsError."""
+    """Lay a safetensors file into `net`, which was built on the meta device.
+
+    See `assign`. Raises WeightsError.
+    """
     return assign(net, read(path, sha256, device), str(path), dtype, device)
 
 
@@ -147,9 +158,10 @@ def assign(
 ) -> nn.Module:
     """Make `state` the parameters and buffers of `net`, strictly, in evaluation mode.
 
-    `dtype` is that of floating-point weights; without one, half precision (a way to store) becomes float32 (a way to
-    compute) and wider types stay. Raises WeightsError listing the keys that are missing, left over or of another
-    shape, and PluginError for a net that keeps values which are in no file.
+    `dtype` is that of floating-point weights; without one, half precision (a way to store) becomes
+    float32 (a way to compute) and wider types stay. Raises WeightsError listing the keys that are
+    missing, left over or of another shape, and PluginError for a net that keeps values which are in
+    no file.
     """
     import torch
 
@@ -183,14 +195,18 @@ def assign(
     ]
     if left:
         raise PluginError(
-            f"{where}: {listed(left)} of {type(net).__name__} are in no state dict and were left without values. Make "
-            "them in `reset_buffers()`, which is called after the weights are laid in."
+            f"{where}: {listed(left)} of {type(net).__name__} are in no state dict and were left "
+            "without values. Make them in `reset_buffers()`, which is called after the weights "
+            "are laid in."
         )
     return net.eval()
 
 
 def refuse_not_finite(state: Mapping[str, Tensor], where: str) -> None:
-    """Raise WeightsError naming the tensors with NaN or infinity. One sum a tensor; only a suspect is looked at twice."""
+    """Raise WeightsError naming the tensors with NaN or infinity.
+
+    One sum a tensor; only a suspect is looked at twice.
+    """
     import torch
 
     bad = []
@@ -198,13 +214,14 @@ def refuse_not_finite(state: Mapping[str, Tensor], where: str) -> None:
         if not tensor.dtype.is_floating_point or tensor.is_meta:
             continue
         values = tensor if tensor.dtype.itemsize > 1 else tensor.float()
-        if not torch.isfinite(values.sum(dtype=torch.promote_types(values.dtype, torch.float32))):
-            if not torch.isfinite(values).all():
-                bad.append(name)
+        wide = torch.promote_types(values.dtype, torch.float32)
+        suspect = not torch.isfinite(values.sum(dtype=wide))  # or finite numbers with a huge sum
+        if suspect and not torch.isfinite(values).all():
+            bad.append(name)
     if bad:
         raise WeightsError(
-            f"{where}: {len(bad)} tensors hold NaN or infinity: {listed(bad)}. Training diverged or a cast overflowed: "
-            "use an earlier checkpoint, or store them in a wider type."
+            f"{where}: {len(bad)} tensors hold NaN or infinity: {listed(bad)}. Training diverged "
+            "or a cast overflowed: use an earlier checkpoint, or store them in a wider type."
         )
 
 
@@ -258,7 +275,8 @@ def _compare(
     if not (missing or left or shapes):
         return
     lines = [
-        f"{where}: the weights do not fit the net ({len(state)} tensors in the file, {len(wanted)} in the net)."
+        f"{where}: the weights do not fit the net ({len(state)} tensors in the file, {len(wanted)} "
+        "in the net)."
     ]
     likely = [f"{name}{nearest(name, left)}" for name in missing[:SHOWN]] + missing[SHOWN:]
     lines += _some("missing from the file", likely)
@@ -266,12 +284,14 @@ def _compare(
     lines += _some(
         "of another shape",
         [
-            f"{name}: {tuple(state[name].shape)} in the file, {tuple(wanted[name].shape)} in the net"
+            f"{name}: {tuple(state[name].shape)} in the file, {tuple(wanted[name].shape)} in the "
+            "net"
             for name in shapes
         ],
     )
     lines.append(
-        "The config is not the one these weights were made with, or the file belongs to another model."
+        "The config is not the one these weights were made with, or the file belongs to another "
+        "model."
     )
     raise WeightsError("\n".join(lines))
 
