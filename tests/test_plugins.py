@@ -7,7 +7,6 @@ import torch
 from zoo import hookimpl, plugins
 from zoo.errors import PluginError, UnknownFamily, Unsupported
 
-
 SAMPLE = {"net": None, "cond": None, "options": {}, "generator": None, "progress": iter}
 
 

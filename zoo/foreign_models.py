@@ -18,7 +18,7 @@ from zoo import hub, saving, weights
 from zoo.adoption import TRANSFORMS, Adoption
 from zoo.card import README, Card, Density
 from zoo.errors import ForeignError, PluginError, listed
-from zoo.model import Device, Model, build, load
+from zoo.model import Device, Model, build
 from zoo.plugins import Family, families, family
 
 if TYPE_CHECKING:
@@ -163,18 +163,16 @@ def _adopted(
         codes=codes,
         multiple=adoption.multiple,
         log_prob=Density(**adoption.log_prob) if adoption.log_prob else None,
-        parts=adoption.parts,
         source={"layout": adoption.layout, "file": path.name, **_hash(path)},
         body=f"\n# {name}\n\nFrom `{path.name}` ({adoption.layout}). {adoption.notes}".rstrip()
         + "\n",
     )
-    parts = {role: load(part, device=device, dtype=dtype) for role, part in card.parts.items()}
-    net = build(hooks, card, parts)
+    net = build(hooks, card, {})
     state = renamed(foreign, adoption, str(path))
     weights.refuse_not_finite(state, str(path))
     place = torch.device(device) if device is not None else torch.get_default_device()
     weights.assign(net, state, str(path), dtype, place)
-    return Model(card, net, hooks, parts)
+    return Model(card, net, hooks)
 
 
 def _hash(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,10 @@ class Images(Tensor):
         if isinstance(index, int):
             got = got.unsqueeze(0)
         return got.as_subclass(Images) if isinstance(index, int | slice) else got
+
+    def __iter__(self) -> Iterator[Images]:
+        """One picture after another, each a batch of one."""
+        return (Images(each) for each in self.tensor)
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         count, channels, height, width = self.shape
@@ -234,13 +238,13 @@ def _open(path: Any) -> Image.Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        picture = Image.open(path)
-        picture.load()
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
     except FileNotFoundError as error:
         raise ImageError(f"{path}: there is no such file.") from error
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: cannot be read as a picture: {error}.") from error
-    return picture
 
 
 def _is_pil(source: Any) -> bool:

@@ -1,8 +1,7 @@
 """A model: a card, a network and its family's hooks; the same methods whatever the family.
 
-`load` reads as it runs: find the card, ask for the family, load the parts, build on the meta
-device, lay the weights in. What a user gives is checked here, once, before a hook sees it; what a
-hook answers is checked too.
+What a user gives and what a hook answers is held against the card by `zoo.checking`; the methods
+here only say what runs on what.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from zoo import hub, rng, weights
-from zoo.card import WEIGHTS, Card
+from zoo import rng
+from zoo.card import Card
 from zoo.checking import answered, images_for, latents_for
 from zoo.density import LogProb
 from zoo.errors import (
@@ -28,70 +27,14 @@ from zoo.errors import (
     PluginError,
     RequestError,
     Unsupported,
-    WeightsError,
     listed,
 )
 from zoo.images import Images
-from zoo.plugins import Family, family
+from zoo.plugins import Family
 from zoo.progress import progress
 
 Device = str | torch.device | None
 Name = str | os.PathLike[str]
-
-
-def load(
-    name: Name, version: str | None = None, device: Device = None, dtype: torch.dtype | None = None
-) -> Model:
-    """Load a pretrained model, ready to use.
-
-    name     "vqgan-f16", "vqgan-f16@1.0.0", "hf:org/repo@revision", a model's folder, or the path
-             of a stranger's
-             checkpoint that an installed family recognises
-    device   where the weights go; torch's default device (the CPU, unless set) if not given
-    dtype    of floating-point weights; without it half precision becomes float32 and wider types
-             stay
-
-    Raises UnknownModel, UnknownVersion, UnknownFamily, CardError, WeightsError, HubError,
-    ForeignError, PluginError.
-    """
-    if hub.is_foreign(name):
-        from zoo.foreign_models import load_foreign
-
-        return load_foreign(Path(name), device, dtype)
-    found = hub.resolve(name, version)
-    parts = {
-        role: _part(part, found.folder, device, dtype) for role, part in found.card.parts.items()
-    }
-    return assemble(found.card, found.folder, parts, device, dtype)
-
-
-def assemble(
-    card: Card,
-    folder: Path,
-    parts: Mapping[str, Model],
-    device: Device = None,
-    dtype: torch.dtype | None = None,
-) -> Model:
-    """A model of a card whose files lie in `folder`, made with `parts`. Raises as `load` does."""
-    device = torch.device(device) if device is not None else torch.get_default_device()
-    hooks = family(card.family)
-    undone = [hook for hook in card.hooks if hook not in hooks.hooks]
-    if undone:
-        raise CardError(
-            f"{folder}: the card of {card.title} promises {listed(undone)}, which the family "
-            f"{card.family!r} ({hooks.distribution}) does not give. Install the version of the "
-            "family that this card was made with."
-        )
-    net = build(hooks, card, parts)
-    if WEIGHTS in card.files:
-        file = card.files[WEIGHTS]
-        weights.verify(folder / WEIGHTS, file.sha256, file.size, again=False)
-        weights.load_into(net, folder / WEIGHTS, dtype, device)
-    elif net.state_dict():
-        raise WeightsError(
-            f"{folder}: the card of {card.title} names no {WEIGHTS}, but its net has weights."
-        )
-    return Model(card, net, hooks, dict(parts), folder=folder)
 
 
 def build(hooks: Family, card: Card, parts: Mapping[str, Model], meta: bool = True) -> nn.Module:
@@ -226,7 +169,8 @@ class Model:
         if meaning is None:
             self.hooks.need("log_prob")
             raise Unsupported(
-                f"The card of {self.card.title} does not say what its log_prob means (zoo.log_prob: "
+                f"The card of {self.card.title} does not say what its log_prob means "
+                "(zoo.log_prob: "
                 "kind and over), so it gives none."
             )
         taken = self._images(images)
@@ -296,12 +240,3 @@ class Model:
         self.hooks.need(hook)
         answer = self._call(hook, cond=self._cond(batch), **arguments)
         return answered(self.card, self.hooks.distribution, hook, answer, batch)
-
-
-def _part(name: str, near: Path, device: Device, dtype: torch.dtype | None) -> Model:
-    """A part by name@version: a folder beside the model's own, or as any other model."""
-    wanted, version = name.partition("@")[::2]
-    for folder in (near.parent / name, near.parent / wanted):
-        if (folder / "README.md").is_file() and Card.read(folder).title == name:
-            return load(f"{folder.resolve()}", version, device, dtype)
-    return load(wanted, version, device, dtype)

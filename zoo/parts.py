@@ -29,7 +29,8 @@ def compose(
     role the model has not, or a part that cannot stand in for the card's, with every reason; and as
     `zoo.load` does.
     """
-    from zoo.model import Model, assemble, load
+    from zoo.loading import assemble, load
+    from zoo.model import Model
 
     found = hub.resolve(name, version)
     for role in parts:

@@ -86,7 +86,7 @@ def newest(found: list[Found]) -> Found:
     A pre-release only if there is nothing else.
     """
     return max(
-        reversed(found),
+        found,
         key=lambda each: ("-" not in each.card.version, version_key(each.card.version)),
     )
 
@@ -155,19 +155,6 @@ def cards(
 def show(name: str | os.PathLike[str], version: str | None = None) -> Card:
     """The card of a model. Raises as `resolve` does."""
     return resolve(name, version).card
-
-
-def verify(name: str | os.PathLike[str], version: str | None = None) -> list[Path]:
-    """Read every file of a model again and check it against its card; the files.
-
-    Raises WeightsError at the first.
-    """
-    from zoo import weights
-
-    found = resolve(name, version)
-    for file, facts in found.card.files.items():
-        weights.verify(found.folder / file, facts.sha256, facts.size)
-    return [found.folder / file for file in found.card.files]
 
 
 def is_path(text: str) -> bool:
