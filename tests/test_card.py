@@ -144,7 +144,7 @@ def test_versions_sort_as_versions():
         "1.0.0",
         "1.10.0",
     ]
-    assert sorted(order[::-1], key=version_key) == order
+    assert sorted(set(order), key=version_key) == order
     for wrong in ("1.0", "v1.0.0", "01.0.0", "1.0.0-"):
         with pytest.raises(CardError, match="semantic version"):
             version_key(wrong)
