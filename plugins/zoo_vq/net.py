@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,10 +18,11 @@ from torch import Generator, Tensor, nn
 
 from zoo.nn.autoencoder import Decoder, Encoder
 from zoo.nn.quantizers import Quantized, VectorQuantizer
+from zoo_vq import compact
 from zoo_vq.remap import Remap
 
-ENCODERS = {"residual": Encoder}
-DECODERS = {"residual": Decoder}
+ENCODERS: Mapping[str, Callable[..., nn.Module]] = {"residual": Encoder, "compact": compact.Encoder}
+DECODERS: Mapping[str, Callable[..., nn.Module]] = {"residual": Decoder, "compact": compact.Decoder}
 
 
 class Tokenizer(nn.Module):
@@ -77,6 +78,17 @@ class Tokenizer(nn.Module):
         quantized = self.quantize(self.latents(images))
         return self.decode(quantized.codes), quantized
 
+    def redraw(self, images: Tensor) -> tuple[Tensor, Quantized]:
+        """As `forward` for training the decoder alone: every token and code stays as it is."""
+        with torch.no_grad():
+            self.quantizer.eval()
+            quantized = self.quantize(self.latents(images))
+        return self.decode(quantized.codes), quantized
+
+    def last_layer(self) -> Tensor:
+        """The decoder's last weight, at which a VQ-GAN balances its two losses."""
+        return next(v for k, v in reversed(list(self.decoder.named_parameters())) if k.endswith("weight"))
+
     def reset_buffers(self) -> None:
         """Make the buffers that are not in the state dict, after loading onto a net built on the meta device."""
         for name, buffer in list(self.quantizer.named_buffers(recurse=False)):
@@ -112,9 +124,9 @@ def tokenizer(config: Mapping[str, Any]) -> Tokenizer:
     dim = codebook.dim
     return Tokenizer(
         inner,
-        nn.Conv2d(encoder["latent"], dim, 1),
+        nn.Conv2d(encoder.get("latent", encoder["widths"][-1]), dim, 1),
         codebook,
-        nn.Conv2d(dim, decoder["latent"], 1),
+        nn.Conv2d(dim, decoder["latent"], 1) if config.get("post_quant_conv", True) else nn.Identity(),
         outer,
         Remap(**config["remap"]) if config.get("remap") else None,
     )
