@@ -115,9 +115,8 @@ class Vector(nn.Module):
         else:
             found = [b.lookup(t).movedim(1, -1) for b, t in zip(self.books, tokens, strict=True)]
             codes = torch.cat(found, dim=-1)
-        if project and self.first and not isinstance(self.project_out, nn.Identity):
-            raise ForeignError("the reference itself fails here: a projection after channels moved")
         codes = codes.movedim(-1, 1) if self.first else codes
+        # theirs projects the last axis even after it has moved the channels away from there
         return self.project_out(codes) if project else codes
 
     def forward(self, x: Tensor) -> Step:
@@ -128,6 +127,8 @@ class Vector(nn.Module):
         codes = self.merge([each.codes.movedim(1, -1) for each in found], heads)
         tokens = self.merge([each.tokens for each in found], heads)
         v = self.config.get("sync_update_v", 0.0)
+        if self.training and not self.config.get("route_gradients_to_input", True):
+            codes = codes.detach()
         if self.training and v:
             codes = codes + v * (codes - codes.detach())
         commitment = sum(each.metrics["commitment"] for each in found) / len(found)
@@ -154,9 +155,8 @@ class Vector(nn.Module):
         if apart and self.books[0].learn != "gradient":
             books = [each.detach().clone().requires_grad_() for each in books]
         if diverse or (cross and weight):
-            scores = torch.stack(
-                [similarity(p, e, b.cosine) for p, e, b in zip(parts, books, self.books, strict=True)]
-            )  # (codebooks, B, *space, K)
+            each = zip(parts, books, self.books, strict=True)
+            scores = torch.stack([similarity(z, e, b) for z, e, b in each])  # (codebooks, B, *space, K)
             if cross and weight:
                 tokens = torch.stack([each.tokens for each in found])
                 commitment = F.cross_entropy(scores.flatten(0, -2), tokens.flatten())
@@ -177,11 +177,20 @@ class Vector(nn.Module):
         return loss, commitment.detach(), books
 
 
-def similarity(z: Tensor, codebook: Tensor, cosine: bool) -> Tensor:
-    """Cosine, or minus the distance, of z (..., D) to every code (K, D): (..., K)."""
-    if cosine:
-        return F.normalize(z, dim=-1) @ codebook.T
-    squares = z.square().sum(-1, keepdim=True) + codebook.square().sum(-1) - 2 * z @ codebook.T
+def similarity(z: Tensor, codebook: Tensor, quantizer: VectorQuantizer) -> Tensor:
+    """Cosine, or minus the distance, of z (..., D) to every code (K, D): (..., K).
+
+    Where running averages have moved the codebook by now, the gradient by z is of the moved one, the value of the one
+    before: theirs overwrites the tensor that its backward pass goes on to read.
+    """
+    z = F.normalize(z, dim=-1) if quantizer.cosine else z
+    products = z @ codebook.T
+    if quantizer.learn == "ema":
+        moved = z @ quantizer.codebook.detach().T
+        products = moved + (products - moved).detach()
+    if quantizer.cosine:
+        return products
+    squares = z.square().sum(-1, keepdim=True) + codebook.square().sum(-1) - 2 * products
     return -squares.clamp_min(1e-8).sqrt()
 
 
@@ -279,3 +288,6 @@ class ResidualRunner:
             out[f"after_step.cluster_size.{i}"] = layer.usage[None]
             out[f"after_step.embed_avg.{i}"] = layer.sums[None]
         return out
+
+
+RUNNERS = [VectorRunner(), ResidualRunner()]
