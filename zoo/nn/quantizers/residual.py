@@ -22,7 +22,8 @@ class ResidualQuantizer(nn.Module):
     layers: the quantizers, or one with `depth` to share its codebook among that many layers (a
         VectorQuantizer that learns by EMA then needs running_sums=True: its codebook moves after
         the last layer). dropout: in train mode stop after a layer drawn evenly from `keep`..depth,
-        so that a prefix of the tokens also decodes.
+        so that a prefix of the tokens also decodes. feedback: the share of a layer's gradient that
+        reaches it through the layers after it, 0 in the paper.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class ResidualQuantizer(nn.Module):
         *,
         dropout: bool = False,
         keep: int = 1,
+        feedback: float = 0.0,
     ) -> None:
         super().__init__()
         self.shared = isinstance(layers, VectorQuantizer)
@@ -47,7 +49,7 @@ class ResidualQuantizer(nn.Module):
             raise ValueError(f"depth={depth}, but there are {len(found)} layers")
         if self.shared:
             found[0].hold = True
-        self.dropout, self.keep = dropout, keep
+        self.dropout, self.keep, self.feedback = dropout, keep, feedback
         self.dim: int = found[0].dim
         self.codes: int = max(layer.codes for layer in found)
 
@@ -71,7 +73,8 @@ class ResidualQuantizer(nn.Module):
         loss, tokens, metrics = z.new_zeros(()), [], dict[str, Tensor]()
         for index in range(depth):
             found: Quantized = self._layer(index)(residual, generator)
-            residual = residual - found.codes.detach()
+            fixed = found.codes.detach()
+            residual = residual - (fixed + self.feedback * (found.codes - fixed))
             total, loss = total + found.codes, loss + found.loss
             tokens.append(found.tokens)
             metrics[f"loss_{index}"] = found.loss.detach()
