@@ -12,7 +12,7 @@ import zoo
 ROOT = Path(zoo.__file__).parent
 FLOORS = [
     "errors adoption",
-    "schema front_matter hookspecs options rng safetensors_header progress density images",
+    "schema front_matter hookspecs options rng safetensors_header progress density images meta",
     "card plugins",
     "hub",
     "weights checking",
@@ -20,9 +20,13 @@ FLOORS = [
     "model",
     "foreign_models",
     "loading",
-    "parts train evaluate codec data parity",
+    "parts",
+    "__init__",
+    "data codec",
+    "evaluate parity",
+    "train",
     "testing cli",
-    "__init__ __main__",
+    "__main__",
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 

@@ -191,7 +191,7 @@ def test_a_changed_file_is_refused(saved):
 
 def test_a_large_file_is_read_once_and_again_when_touched(saved, monkeypatch):
     _, path = saved
-    monkeypatch.setattr(weights, "ALWAYS", 0)
+    monkeypatch.setattr("zoo.weights.files.ALWAYS", 0)
     digest, stat = weights.sha256_of(path), path.stat()
     weights.verify(path, digest, again=False)
     data = bytearray(path.read_bytes())
@@ -210,7 +210,7 @@ def test_a_large_file_is_read_once_and_again_when_touched(saved, monkeypatch):
 def test_a_store_that_cannot_be_written_only_costs_time(saved, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(weights, "ALWAYS", 0)
+    monkeypatch.setattr("zoo.weights.files.ALWAYS", 0)
     weights.verify(saved[1], weights.sha256_of(saved[1]), again=False)
 
 

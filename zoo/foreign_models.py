@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo import hub, saving, weights
 from zoo.adoption import TRANSFORMS, Adoption
-from zoo.card import README, Card, Density
+from zoo.card import HOOKS, README, Card, Density
 from zoo.errors import ForeignError, PluginError, listed
 from zoo.model import Device, Model, build
 from zoo.plugins import Family, families, family
@@ -45,24 +45,27 @@ def convert(
     """Make a stranger's checkpoint a model of the zoo: a folder with a card and safetensors.
 
     Without `out` it goes to the store, so that `zoo.load(name)` finds it. `license` is the
-    checkpoint's own, as the hub names it. Raises ForeignError, WeightsError, CardError (a name that
+    checkpoint's own, as the hub names it. Weights are stored in the type they have, or in `dtype`.
+    Raises ForeignError, WeightsError, CardError (a name that
     cannot be one).
     """
-    foreign, hooks, adoption = recognise(Path(path))
-    model = _adopted(foreign, hooks, adoption, Path(path), None, dtype, name, version, license)
+    path = Path(path)
     folder = Path(out) if out is not None else hub.models() / f"{name}@{version}"
     if (folder / README).exists():
         raise ForeignError(
-            f"{folder} holds a model already: a version never changes. Give another name or "
-            "version."
+            f"{folder} holds a model already: a version never changes. Give another name or version."
         )
-    return saving.save(model, folder, {})
+    model, state = _adopted(path, name, version, license, None, dtype)
+    facts = {"sha256": weights.sha256_of(path)} if path.is_file() else {}
+    source = {**(model.card.source or {}), **facts}
+    return saving.save(model, folder, {"source": source}, state if dtype is None else None)
 
 
 def load_foreign(path: Path, device: Device = None, dtype: torch.dtype | None = None) -> Model:
     """A stranger's checkpoint as a Model. Raises ForeignError, WeightsError."""
-    foreign, hooks, adoption = recognise(path)
-    return _adopted(foreign, hooks, adoption, path, device, dtype, _name(path), "0.0.0", "unknown")
+    letters = (each if each.isalnum() and each.isascii() else "-" for each in path.stem.lower())
+    name = "".join(letters).strip("-") or "checkpoint"
+    return _adopted(path, name, "0.0.0", "unknown", device, dtype)[0]
 
 
 def recognise(path: Path) -> tuple[Foreign, Family, Adoption]:
@@ -139,18 +142,18 @@ def renamed(foreign: Foreign, adoption: Adoption, where: str) -> dict[str, Tenso
 
 
 def _adopted(
-    foreign: Foreign,
-    hooks: Family,
-    adoption: Adoption,
     path: Path,
-    device: Device,
-    dtype: torch.dtype | None,
     name: str,
     version: str,
     license: str,
-) -> Model:
+    device: Device,
+    dtype: torch.dtype | None,
+) -> tuple[Model, dict[str, Tensor]]:
+    """The checkpoint as a model, and its tensors under our names as they were stored."""
+    foreign, hooks, adoption = recognise(path)
     latent, codes = adoption.latent, adoption.codes
     kind = "none" if latent is None else "continuous" if codes is None else "tokens"
+    unmeant = () if adoption.log_prob else ("log_prob",)
     card = Card(
         name=name,
         family=hooks.name,
@@ -162,8 +165,9 @@ def _adopted(
         latent_kind=kind,
         codes=codes,
         multiple=adoption.multiple,
+        hooks=tuple(each for each in HOOKS if each in hooks.hooks and each not in unmeant),
         log_prob=Density(**adoption.log_prob) if adoption.log_prob else None,
-        source={"layout": adoption.layout, "file": path.name, **_hash(path)},
+        source={"layout": adoption.layout, "file": path.name},
         body=f"\n# {name}\n\nFrom `{path.name}` ({adoption.layout}). {adoption.notes}".rstrip()
         + "\n",
     )
@@ -172,16 +176,4 @@ def _adopted(
     weights.refuse_not_finite(state, str(path))
     place = torch.device(device) if device is not None else torch.get_default_device()
     weights.assign(net, state, str(path), dtype, place)
-    return Model(card, net, hooks)
-
-
-def _hash(path: Path) -> dict[str, Any]:
-    return {"sha256": weights.sha256_of(path)} if path.is_file() else {}
-
-
-def _name(path: Path) -> str:
-    """A card's name from a file's."""
-    letters = (
-        letter if letter.isalnum() and letter.isascii() else "-" for letter in path.stem.lower()
-    )
-    return "".join(letters).strip("-") or "checkpoint"
+    return Model(card, net, hooks), state

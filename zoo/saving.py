@@ -12,15 +12,22 @@ from zoo import weights
 from zoo.card import README, WEIGHTS, Card, File
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zoo.model import Model
 
 
-def save(model: Model, folder: Path, changes: Mapping[str, Any]) -> Path:
+def save(
+    model: Model,
+    folder: Path,
+    changes: Mapping[str, Any],
+    state: Mapping[str, Tensor] | None = None,
+) -> Path:
     """Write `model` to `folder`; `changes` are fields of its card (name, version, license, ...).
 
     Files of its card that are not weights are copied along. Each file appears whole or not at all,
     the card last, so that a folder with a card is complete. Weights are stored in the type they
-    have.
+    have, or as `state` holds them (a half that was loaded as float32).
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, facts in model.card.files.items():
@@ -38,7 +45,7 @@ def save(model: Model, folder: Path, changes: Mapping[str, Any]) -> Path:
         for name, facts in model.card.files.items()
         if name != WEIGHTS and model.folder is not None
     }
-    state = model.net.state_dict()
+    state = model.net.state_dict() if state is None else state
     if state:
         weights.save(folder / WEIGHTS, state)
         files = {WEIGHTS: described(folder / WEIGHTS), **files}
