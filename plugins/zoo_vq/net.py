@@ -10,18 +10,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from zoo.nn.autoencoder import Decoder, Encoder
-from zoo.nn.quantizers import Quantized, VectorQuantizer
+from zoo.nn.quantizers import (
+    FiniteScalarQuantizer,
+    GumbelQuantizer,
+    LookupFreeQuantizer,
+    Quantized,
+    VectorQuantizer,
+)
+from zoo_vq import compact
 from zoo_vq.remap import Remap
 
-ENCODERS = {"residual": Encoder}
-DECODERS = {"residual": Decoder}
+ENCODERS: Mapping[str, Callable[..., nn.Module]] = {"residual": Encoder, "compact": compact.Encoder}
+DECODERS: Mapping[str, Callable[..., nn.Module]] = {"residual": Decoder, "compact": compact.Decoder}
 
 
 class Tokenizer(nn.Module):
@@ -35,6 +42,7 @@ class Tokenizer(nn.Module):
         post_quant_conv: nn.Module,
         decoder: nn.Module,
         remap: Remap | None = None,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -43,6 +51,7 @@ class Tokenizer(nn.Module):
         self.post_quant_conv = post_quant_conv
         self.decoder = decoder
         self.remap = remap
+        self.channels = channels
 
     def latents(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> (B, D, h, w), before quantising."""
@@ -77,6 +86,17 @@ class Tokenizer(nn.Module):
         quantized = self.quantize(self.latents(images))
         return self.decode(quantized.codes), quantized
 
+    def redraw(self, images: Tensor) -> tuple[Tensor, Quantized]:
+        """As `forward` for training the decoder alone: every token and code stays as it is."""
+        with torch.no_grad():
+            self.quantizer.eval()
+            quantized = self.quantize(self.latents(images))
+        return self.decode(quantized.codes), quantized
+
+    def last_layer(self) -> Tensor:
+        """The decoder's last weight, at which a VQ-GAN balances its two losses."""
+        return next(v for k, v in reversed(list(self.decoder.named_parameters())) if k.endswith("weight"))
+
     def reset_buffers(self) -> None:
         """Make the buffers that are not in the state dict, after loading onto a net built on the meta device."""
         for name, buffer in list(self.quantizer.named_buffers(recurse=False)):
@@ -97,7 +117,12 @@ def vector(statistics: bool = True, **options: Any) -> VectorQuantizer:
     return quantizer
 
 
-QUANTIZERS = {"vector": vector}
+QUANTIZERS: Mapping[str, Callable[..., nn.Module]] = {
+    "vector": vector,
+    "gumbel": GumbelQuantizer,
+    "lookup-free": LookupFreeQuantizer,
+    "finite-scalar": FiniteScalarQuantizer,
+}
 
 
 def tokenizer(config: Mapping[str, Any]) -> Tokenizer:
@@ -109,12 +134,15 @@ def tokenizer(config: Mapping[str, Any]) -> Tokenizer:
     inner = ENCODERS[encoder.pop("kind", "residual")](**encoder)
     outer = DECODERS[decoder.pop("kind", "residual")](**decoder)
     codebook = QUANTIZERS[quantizer.pop("kind", "vector")](**quantizer)
-    dim = codebook.dim
+    width = getattr(codebook, "width", codebook.dim)  # of a code, where latents are logits of it
+    plain = not config.get("post_quant_conv", True)
+    after = nn.Identity() if plain else nn.Conv2d(width, decoder["latent"], 1)
     return Tokenizer(
         inner,
-        nn.Conv2d(encoder["latent"], dim, 1),
+        nn.Conv2d(encoder.get("latent", encoder["widths"][-1]), codebook.dim, 1),
         codebook,
-        nn.Conv2d(dim, decoder["latent"], 1),
+        after,
         outer,
         Remap(**config["remap"]) if config.get("remap") else None,
+        channels=decoder["channels"],
     )

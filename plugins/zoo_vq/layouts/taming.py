@@ -47,7 +47,8 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         ours["quantizer"] = {
             "kind": "gumbel",
             "codes": codes,
-            "dim": dim,
+            "width": dim,
+            "dim": keys["quantize.proj.weight"][1],
             "kl_weight": float(params.get("kl_weight", 1e-8)),
         }
     else:

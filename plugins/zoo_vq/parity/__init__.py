@@ -1,4 +1,4 @@
-"""Parity cases of tokenizers and their parts. Runners come from this package's modules, every module here that has `RUNNERS` brings some."""
+"""Parity cases of tokenizers and their parts: every module here that has `RUNNERS` brings some."""
 
 from __future__ import annotations
 

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo import weights
 from zoo.adoption import Adoption
-from zoo.foreign.rename import renamed
+from zoo.errors import ForeignError
+from zoo.foreign_models import renamed
 from zoo.nn.discriminator import NLayerDiscriminator
-from zoo.parity import Case, Runner, upcast
+from zoo.parity import Case, Runner
 from zoo_vq import layouts
 from zoo_vq.net import Tokenizer, tokenizer
 
@@ -27,12 +29,11 @@ def adopted(case: Case) -> tuple[Adoption, Tokenizer]:
     foreign = case.checkpoint()
     adoption = layouts.adopt(foreign.keys, foreign.config)
     if adoption is None:
-        raise ValueError(f"no layout recognises {foreign.path}")
+        raise ForeignError(f"no layout recognises {foreign.path}")
     with torch.device("meta"):
         net = tokenizer(adoption.config)
-    state = {k: upcast(v) for k, v in renamed(foreign.tensors(), adoption).items()}
-    net.load_state_dict(state, strict=True, assign=True)
-    net.reset_buffers()
+    where = str(foreign.path)
+    weights.assign(net, renamed(foreign, adoption, where), where)
     return adoption, net.eval()
 
 
@@ -76,46 +77,64 @@ def _plain(case: Case, net: Tokenizer) -> dict[str, Tensor]:
 
 def _taming(case: Case, net: Tokenizer) -> dict[str, Tensor]:
     out = _plain(case, net)
-    weights = {
-        k.removeprefix("loss.discriminator."): v
-        for k, v in case.weights().items()
-        if k.startswith("loss.discriminator.")
-    }
-    if weights:
-        judge = discriminator(weights).eval()
+    start = "loss.discriminator."
+    left = {k[len(start) :]: v for k, v in case.weights().items() if k.startswith(start)}
+    if left:
+        judge = discriminator(left).eval()
         out["disc_logits_x"] = judge(case.inputs["x"])
         out["disc_logits_reconstruction"] = judge(out["reconstruction"])
     return out
 
 
-def discriminator(weights: Mapping[str, Tensor]) -> NLayerDiscriminator:
+def discriminator(state: Mapping[str, Tensor]) -> NLayerDiscriminator:
     """The discriminator whose state these tensors are, its size read off their shapes."""
-    convolutions = [v for k, v in weights.items() if k.endswith(".weight") and v.ndim == 4]
-    convolutions.sort(key=lambda v: v.shape[0] == 1)
-    first = weights["main.0.weight"]
+    first = state["main.0.weight"]
     net = NLayerDiscriminator(
         channels=first.shape[1],
         width=first.shape[0],
-        layers=len(convolutions) - 2,
-        actnorm=any(k.endswith(".loc") for k in weights),
+        layers=sum(v.ndim == 4 and v.shape[-1] == 4 for v in state.values()) - 2,
+        actnorm=any(k.endswith(".loc") for k in state),
     )
-    net.load_state_dict(dict(weights), strict=True)
+    net.load_state_dict(dict(state), strict=True)
     return net
 
 
 def _gumbel(case: Case, net: Tokenizer) -> dict[str, Tensor]:
     latents = net.latents(case.inputs["x"])
     logits = net.quantizer.logits(latents)
-    tokens = net.quantizer.tokens(latents)
-    codes = net.lookup(tokens)
+    quantized = net.quantize(latents)
+    codes = net.lookup(quantized.tokens)
     return {
         "pre_quant": latents,
         "logits": logits,
-        "indices_argmax": tokens,
+        "indices_argmax": quantized.tokens,
         "codebook_entry": codes,
         "reconstruction_argmax": net.decode(codes),
-        "kl": net.quantizer.divergence(logits).view(1),
+        "kl": quantized.loss.view(1),
         "soft_one_hot_no_noise": F.softmax(logits, dim=1),
+    }
+
+
+def _llamagen(case: Case, net: Tokenizer) -> dict[str, Tensor]:
+    out = _plain(case, net)
+    if "quantizer_upstream_grad" not in case.inputs:
+        return out
+    z = out["pre_quant"].detach().requires_grad_()
+    book = net.quantizer.train()
+    config = case.config or {}
+    with torch.enable_grad():
+        found = book(z)
+        grads = torch.autograd.grad(found.loss, [z, book.codebook], retain_graph=True)
+        (through,) = torch.autograd.grad(found.codes, z, case.inputs["quantizer_upstream_grad"])
+    distance = found.metrics["commitment"]
+    entropy = found.metrics.get("sample_entropy", distance * 0) - found.metrics.get("batch_entropy", 0)
+    return out | {
+        "train.vq_loss": distance.view(1),
+        "train.commit_loss": (config.get("commit_loss_beta", 0.25) * distance).view(1),
+        "train.entropy_loss": (config.get("entropy_loss_ratio", 0.0) * entropy).view(1),
+        "train.grad_z": grads[0],
+        "train.grad_codebook": grads[1],
+        "train.straight_through_grad": through,
     }
 
 
@@ -123,4 +142,6 @@ RUNNERS: list[Runner] = [
     TokenizerRunner("taming-vqgan", _taming),
     TokenizerRunner("taming-gumbelvq", _gumbel),
     TokenizerRunner("compvis-ldm-vq", _taming),
+    TokenizerRunner("diffusers-vqmodel", _plain),
+    TokenizerRunner("llamagen-vq", _llamagen),
 ]
