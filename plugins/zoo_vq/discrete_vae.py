@@ -34,7 +34,9 @@ class Block(nn.Module):
 class _Normalised(nn.Sequential):
     """Layers between pictures in [-1, 1] and x = (p - mean) / deviation of p in [0, 1]; None leaves p as it is."""
 
-    def __init__(self, layers: Sequence[nn.Module], means: Sequence[float], deviations: Sequence[float]) -> None:
+    def __init__(
+        self, layers: Sequence[nn.Module], means: Sequence[float], deviations: Sequence[float]
+    ) -> None:
         super().__init__(*layers)
         # x = scale * image + shift, channel by channel; plain numbers, so that the net can be built on meta
         self.scale = [0.5 / each for each in deviations]

@@ -24,7 +24,9 @@ class Conv2d(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
-        self.w = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) / (inputs * kernel**2) ** 0.5)
+        self.w = nn.Parameter(
+            torch.randn(outputs, inputs, kernel, kernel) / (inputs * kernel**2) ** 0.5
+        )
         self.b = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,7 +50,9 @@ class Block(nn.Module):
         return torch.add(self.id_path(x), self.res_path(x), alpha=self.gain)
 
 
-def _groups(start: int, widths: list[int], blocks: int, kernels: tuple[int, ...], step: nn.Module) -> nn.Sequential:
+def _groups(
+    start: int, widths: list[int], blocks: int, kernels: tuple[int, ...], step: nn.Module
+) -> nn.Sequential:
     """group_1 .. group_n of blocks, `step` (pooling or upsampling) after all but the last."""
     body, width = nn.Sequential(), start
     for number, after in enumerate(widths, 1):
@@ -102,7 +106,7 @@ class Decoder(nn.Module):
         self.blocks.add_module("output", output)
 
     def statistics(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """mu and log b of the logit-Laplace distribution, (B, channels, 8h, 8w) each."""
+        """Mu and log b of the logit-Laplace distribution, (B, channels, 8h, 8w) each."""
         mean, log_scale = self.blocks(codes).split(self.channels, dim=1)
         return mean, log_scale
 
@@ -121,7 +125,7 @@ def stretch(mapped: Tensor) -> Tensor:
 
 
 def logit_laplace(images: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """log p of images in [-1, 1] under mu and log b, per number, all (B, C, H, W), in nats of the mapped pixel."""
+    """Log p of images in [-1, 1] under mu and log b, per number, all (B, C, H, W), in nats of the mapped pixel."""
     y = squeeze(images)
     distance = (torch.logit(y) - mean).abs() * torch.exp(-log_scale)
     return -distance - log_scale - torch.log(2 * y * (1 - y))

@@ -76,7 +76,9 @@ class Encoder(nn.Module):
             made = [Block(width if i == 0 else after, after, groups) for i in range(blocks)]
             width = after if blocks else width
             down = nn.Conv2d(width, width, 3, stride=2, padding=1)
-            self.down.append(Level(made, **({"downsample": down} if level < len(widths) - 1 else {})))
+            self.down.append(
+                Level(made, **({"downsample": down} if level < len(widths) - 1 else {}))
+            )
         self.mid_block = nn.ModuleList(Block(width, width, groups) for _ in range(blocks))
         self.norm_out = GroupNorm(groups, width, eps=EPS)
         self.conv_out = nn.Conv2d(width, latent, 1)

@@ -23,7 +23,9 @@ def refuse(config: Mapping[str, Any], known: Collection[str], name: str) -> None
     """Raise ForeignError for an option that is switched on and that ours does not have."""
     for key, value in config.items():
         if key not in known and value not in (None, False, 0, 0.0):
-            raise ForeignError(f"{name}: option {key}={value!r} is not supported; known: {', '.join(sorted(known))}")
+            raise ForeignError(
+                f"{name}: option {key}={value!r} is not supported; known: {', '.join(sorted(known))}"
+            )
 
 
 def used(weights: Mapping[str, Tensor], patterns: Collection[str]) -> None:

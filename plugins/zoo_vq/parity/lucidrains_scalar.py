@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from zoo.errors import ForeignError
 from zoo.nn.quantizers import FiniteScalarQuantizer, LookupFreeQuantizer
 from zoo.parity import Case
-
 from zoo_vq.parity.lucidrains import is_class, projections, refuse, used
 
 FSQ_OPTIONS = {
@@ -92,7 +91,8 @@ class FSQRunner:
     name = "vector-quantize-pytorch FSQ"
 
     def recognise(self, case: Case) -> bool:
-        return is_class(case, "FSQ") or (case.config is not None and "levels" in case.config)
+        levels = (case.config or {}).get("levels")
+        return is_class(case, "FSQ") or (isinstance(levels, list) and "z" in case.inputs)
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         config = dict(case.config or {})
@@ -143,7 +143,9 @@ class LFQRunner:
         used(weights, {"project_in.*", "project_out.*", "orthogonal_rot", "mask"})
         mask = 2 ** torch.arange(bits - 1, -1, -1)
         if "mask" in weights and not torch.equal(weights["mask"].long(), mask):
-            raise ForeignError(f"LFQ's stored mask {weights['mask'].tolist()} is not {mask.tolist()}")
+            raise ForeignError(
+                f"LFQ's stored mask {weights['mask'].tolist()} is not {mask.tolist()}"
+            )
         clamp = config.get("soft_clamp_input_value")
         quantizer = LookupFreeQuantizer(
             bits,
@@ -174,7 +176,9 @@ class LFQRunner:
                 if all(ours in each.metrics for each in found):
                     numbers[theirs] = sum(each.metrics[ours] for each in found) / books
             if softplus and quantizer.training:
-                commit = config.get("commitment_loss_weight", 0.0) * F.mse_loss(inner, codes.detach())
+                commit = config.get("commitment_loss_weight", 0.0) * F.mse_loss(
+                    inner, codes.detach()
+                )
                 entropy = numbers["aux_loss"] - commit
                 shifted = F.softplus(entropy + config.get("entropy_loss_offset", 5.0))
                 weight = config.get("entropy_loss_weight", 0.1)
@@ -189,7 +193,9 @@ class LFQRunner:
                 decoded = around.codes(out[f"{prefix}indices"], quantizer.lookup)
                 out[f"{prefix}codes_from_indices"] = decoded
         quantizer.train()
-        for name in sorted({key.partition(".")[0] for key in case.outputs if key.startswith("train")}):
+        for name in sorted(
+            {key.partition(".")[0] for key in case.outputs if key.startswith("train")}
+        ):
             inverse = re.search(r"\d+(\.\d+)?", name)
             quantizer.temperature = 1 / float(inverse.group() if inverse else 100)
             x = case.inputs["x"].clone().requires_grad_()
@@ -207,10 +213,11 @@ class LFQRunner:
 
 
 def gradient(of: Tensor, by: Tensor) -> Tensor:
-    """d of / d by, zeros where `of` does not depend on it."""
+    """D of / d by, zeros where `of` does not depend on it."""
     if not of.requires_grad:
         return torch.zeros_like(by)
     (found,) = torch.autograd.grad(of, by, retain_graph=True, allow_unused=True)
     return torch.zeros_like(by) if found is None else found
+
 
 RUNNERS = [FSQRunner(), LFQRunner()]

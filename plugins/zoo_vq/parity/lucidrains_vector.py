@@ -17,7 +17,6 @@ from zoo.errors import ForeignError
 from zoo.nn.quantizers import ResidualQuantizer, VectorQuantizer
 from zoo.nn.quantizers.entropy import orthogonality
 from zoo.parity import Case
-
 from zoo_vq.parity.lucidrains import is_class, projections, refuse, used
 from zoo_vq.parity.lucidrains_scalar import gradient
 
@@ -42,7 +41,9 @@ RESIDUAL_OPTIONS = CODEBOOK_OPTIONS | {
 STATE = ("initted", "cluster_size", "embed_avg", "embed")
 
 
-def book(config: Mapping[str, Any], weights: Mapping[str, Tensor], prefix: str, index: int = 0) -> VectorQuantizer:
+def book(
+    config: Mapping[str, Any], weights: Mapping[str, Tensor], prefix: str, index: int = 0
+) -> VectorQuantizer:
     """One codebook of the file, PREFIX.{embed, embed_avg, cluster_size}[index], as a VectorQuantizer."""
     if not bool(weights[f"{prefix}.initted"]):
         raise ForeignError(f"{prefix}.initted is false: this codebook waits for k-means")
@@ -64,7 +65,12 @@ def book(config: Mapping[str, Any], weights: Mapping[str, Tensor], prefix: str, 
         gradient="rotation" if rotation else "straight-through",
     )
     counts, sums = weights[f"{prefix}.cluster_size"][index], weights[f"{prefix}.embed_avg"][index]
-    state = {"codebook": embed, "usage": counts, "sums": sums, "seen": torch.zeros((), dtype=torch.int64)}
+    state = {
+        "codebook": embed,
+        "usage": counts,
+        "sums": sums,
+        "seen": torch.zeros((), dtype=torch.int64),
+    }
     made.load_state_dict(state)
     return made
 
@@ -84,7 +90,9 @@ class Vector(nn.Module):
         super().__init__()
         self.config, self.heads = config, int(config.get("heads", 1))
         width = int(config.get("codebook_dim") or config["dim"])
-        self.project_in, self.project_out = projections(weights, width * self.heads != config["dim"])
+        self.project_in, self.project_out = projections(
+            weights, width * self.heads != config["dim"]
+        )
         self.separate = bool(config.get("separate_codebook_per_head")) and self.heads > 1
         count = weights["_codebook.embed"].shape[0]
         self.books = nn.ModuleList(book(config, weights, "_codebook", i) for i in range(count))
@@ -142,7 +150,12 @@ class Vector(nn.Module):
         return Step(out, self.indices(tokens), loss, commitment, before)
 
     def regularised(
-        self, loss: Tensor, commitment: Tensor, parts: list[Tensor], found: list[Any], books: list[Tensor]
+        self,
+        loss: Tensor,
+        commitment: Tensor,
+        parts: list[Tensor],
+        found: list[Any],
+        books: list[Tensor],
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The loss with their further terms; and the codebooks that those depend on."""
         config = self.config
@@ -156,7 +169,9 @@ class Vector(nn.Module):
             books = [each.detach().clone().requires_grad_() for each in books]
         if diverse or (cross and weight):
             each = zip(parts, books, self.books, strict=True)
-            scores = torch.stack([similarity(z, e, b) for z, e, b in each])  # (codebooks, B, *space, K)
+            scores = torch.stack(
+                [similarity(z, e, b) for z, e, b in each]
+            )  # (codebooks, B, *space, K)
             if cross and weight:
                 tokens = torch.stack([each.tokens for each in found])
                 commitment = F.cross_entropy(scores.flatten(0, -2), tokens.flatten())
@@ -169,7 +184,9 @@ class Vector(nn.Module):
         if apart:
             kept = books
             if self.books[0].learn == "ema":  # by then its running average has moved the codebook
-                kept = [e + (b.codebook - e).detach() for e, b in zip(books, self.books, strict=True)]
+                kept = [
+                    e + (b.codebook - e).detach() for e, b in zip(books, self.books, strict=True)
+                ]
             if config.get("orthogonal_reg_active_codes_only"):
                 active = torch.unique(torch.stack([each.tokens for each in found]))
                 kept = [each[active] for each in kept]
@@ -200,7 +217,7 @@ class VectorRunner:
     def recognise(self, case: Case) -> bool:
         if is_class(case, "VectorQuantize"):
             return True
-        return bool(case.files) and "_codebook.embed" in case.checkpoint().keys
+        return len(case.files) == 1 and "_codebook.embed" in case.checkpoint().keys
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         config, weights = dict(case.config or {}), case.weights()
@@ -217,7 +234,11 @@ class VectorRunner:
             x = case.inputs["x"].clone().requires_grad_()
             step = model(x)
             out |= {f"train{number}.{key}": value for key, value in told(step, x, case).items()}
-            for theirs, ours in (("embed", "codebook"), ("cluster_size", "usage"), ("embed_avg", "sums")):
+            for theirs, ours in (
+                ("embed", "codebook"),
+                ("cluster_size", "usage"),
+                ("embed_avg", "sums"),
+            ):
                 now = torch.stack([getattr(b, ours).detach().clone() for b in model.books])
                 out[f"after_step{number}.{theirs}"] = now
         return out
@@ -241,12 +262,15 @@ class ResidualRunner:
     def recognise(self, case: Case) -> bool:
         if is_class(case, "ResidualVQ"):
             return True
-        return bool(case.files) and "layers.0._codebook.embed" in case.checkpoint().keys
+        return len(case.files) == 1 and "layers.0._codebook.embed" in case.checkpoint().keys
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         config, weights = dict(case.config or {}), case.weights()
         refuse(config, RESIDUAL_OPTIONS, self.name)
-        used(weights, {f"layers.*._codebook.{name}" for name in STATE} | {"project_in.*", "project_out.*"})
+        used(
+            weights,
+            {f"layers.*._codebook.{name}" for name in STATE} | {"project_in.*", "project_out.*"},
+        )
         sizes = config["codebook_size"]
         depth = int(config.get("num_quantizers") or len(sizes))
         width = int(config.get("codebook_dim") or config["dim"])
@@ -256,7 +280,9 @@ class ResidualRunner:
         share = config.get("quant_grad_frac", 0.0)
         if config.get("shared_codebook"):
             if any(not torch.equal(each.codebook, layers[0].codebook) for each in layers):
-                raise ForeignError("shared_codebook, but the file's layers have different codebooks")
+                raise ForeignError(
+                    "shared_codebook, but the file's layers have different codebooks"
+                )
             model = ResidualQuantizer(layers[0], depth, feedback=share)
         else:
             model = ResidualQuantizer(layers, feedback=share)
@@ -281,7 +307,10 @@ class ResidualRunner:
         losses = [found.metrics[f"loss_{i}"] for i in range(depth)]
         out |= {"train.quantized": quantized, "train.indices": found.tokens}
         out |= {"train.losses": torch.stack(losses), "train.loss": found.loss.reshape(1)}
-        out |= {"train.grad_loss_x": gradient(found.loss, x), "train.grad_through_x": gradient(through, x)}
+        out |= {
+            "train.grad_loss_x": gradient(found.loss, x),
+            "train.grad_through_x": gradient(through, x),
+        }
         for i in range(depth):
             layer = model.layers[0 if model.shared else i]
             out[f"after_step.embed.{i}"] = layer.codebook.detach()[None]

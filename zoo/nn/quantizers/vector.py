@@ -274,7 +274,7 @@ def kmeans(z: Tensor, codes: int, generator: Generator | None, rounds: int = 5) 
 
 
 def rotate(z: Tensor, quantized: Tensor, eps: float = 1e-6) -> Tensor:
-    """quantized (N, D), with gradients to z rotated and scaled by the map that takes z to quantized."""
+    """Quantized (N, D), with gradients to z rotated and scaled by the map that takes z to quantized."""
     length, target = z.norm(dim=-1, keepdim=True), quantized.norm(dim=-1, keepdim=True)
     u = (z / length.clamp_min(eps)).detach()
     q = (quantized / target.clamp_min(eps)).detach()
