@@ -78,7 +78,7 @@ class Encoder(_Normalised):
         super().__init__([*made, nn.Conv2d(hidden, latent, 1)], means, deviations)
 
     def forward(self, images: Tensor) -> Tensor:
-        out: Tensor = super().forward(self.normalise(images))
+        out: Tensor = nn.Sequential.forward(self, self.normalise(images))  # type: ignore[no-untyped-call]
         return out
 
 
@@ -106,7 +106,7 @@ class Decoder(_Normalised):
 
     def raw(self, codes: Tensor) -> Tensor:
         """Codes -> pictures in the net's own range."""
-        out: Tensor = super().forward(codes)
+        out: Tensor = nn.Sequential.forward(self, codes)  # type: ignore[no-untyped-call]
         return out
 
     def forward(self, codes: Tensor) -> Tensor:

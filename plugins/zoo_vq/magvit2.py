@@ -51,8 +51,9 @@ class Level(nn.Module):
             self.add_module(name, module)
 
     def forward(self, x: Tensor) -> Tensor:
-        for module in self.block:
-            x = module(x)
+        for module in self.children():
+            for layer in module if isinstance(module, nn.ModuleList) else (module,):
+                x = layer(x)
         return x
 
 
@@ -87,8 +88,6 @@ class Encoder(nn.Module):
         x = self.conv_in(images)
         for level in self.down:
             x = level(x)
-            if hasattr(level, "downsample"):
-                x = level.downsample(x)
         for block in self.mid_block:
             x = block(x)
         out: Tensor = self.conv_out(F.silu(self.norm_out(x)))
@@ -139,7 +138,8 @@ class Decoder(nn.Module):
         width = widths[-1]
         self.conv_in = nn.Conv2d(latent, width, 3, padding=1)
         self.mid_block = nn.ModuleList(Block(width, width, groups) for _ in range(blocks))
-        levels, adaptive = [], []
+        levels: list[nn.Module] = []
+        adaptive: list[nn.Module] = []
         for level in reversed(range(len(widths))):
             after = widths[level]
             adaptive.insert(0, AdaptiveGroupNorm(latent, width, groups))
@@ -156,7 +156,5 @@ class Decoder(nn.Module):
             x = block(x)
         for level, norm in zip(reversed(self.up), reversed(self.adaptive), strict=True):
             x = level(norm(x, codes))
-            if hasattr(level, "upsample"):
-                x = level.upsample(x)
         out: Tensor = self.conv_out(F.silu(self.norm_out(x)))
         return out

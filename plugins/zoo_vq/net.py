@@ -49,16 +49,18 @@ class Missing(nn.Module):
 
     def __init__(self, half: str) -> None:
         super().__init__()
-        self.half = half
+        self.lacks = half
 
     def forward(self, x: Tensor) -> Tensor:
         raise Unsupported(
-            f"this checkpoint holds no {self.half}: load the folder with both encoder and decoder"
+            f"this checkpoint holds no {self.lacks}: load the folder with both encoder and decoder"
         )
 
 
 class Tokenizer(nn.Module):
     """Children `encoder`, `quant_conv`, `quantizer`, `post_quant_conv`, `decoder`, and `remap` if tokens are renumbered."""
+
+    quantizer: Any  # a zoo.nn.quantizers.Quantizer, which nn.Module's attributes do not tell
 
     def __init__(
         self,
@@ -172,7 +174,7 @@ def tokenizer(config: Mapping[str, Any]) -> Tokenizer:
         for name, kinds in sides.items()
     }
     quantizer = dict(config["quantizer"])
-    codebook = QUANTIZERS[quantizer.pop("kind", "vector")](**quantizer)
+    codebook: Any = QUANTIZERS[quantizer.pop("kind", "vector")](**quantizer)
     width = getattr(codebook, "width", codebook.dim)  # of a code, where latents are logits of it
     before: nn.Module = nn.Identity()
     if config.get("quant_conv", True):

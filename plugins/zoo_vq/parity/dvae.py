@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from zoo.errors import ForeignError
 from zoo.foreign import Foreign
 from zoo.nn.quantizers.gumbel import kl_to_uniform
 from zoo.parity import Case
-from zoo_vq.dvae import squeeze
+from zoo_vq import discrete_vae, dvae
 from zoo_vq.parity.adopted import adopted, recognises
 
 _PAIR = ("encoder.pkl", "decoder.pkl")
@@ -39,14 +40,14 @@ class OpenAIRunner:
         if foreign is None:
             raise ForeignError(f"{case.folder} has neither one file with both halves nor {_PAIR}")
         _, net = adopted(foreign)
-        encoder, decoder = net.encoder, net.decoder
+        encoder, decoder = cast(dvae.Encoder, net.encoder), cast(dvae.Decoder, net.decoder)
         images = case.inputs["image"] * 2 - 1
         with torch.no_grad():
             logits = encoder(images)
             tokens = net.quantizer.tokens(logits)
             codes = net.lookup(tokens)
             return {
-                "mapped": squeeze(images),
+                "mapped": dvae.squeeze(images),
                 "z_logits": logits,
                 "indices": tokens,
                 "decoder_stats": torch.cat(decoder.statistics(codes), dim=1),
@@ -91,17 +92,19 @@ class DiscreteVAERunner:
     def run(self, case: Case) -> Mapping[str, Tensor]:
         config = case.config or {}
         _, net = adopted(case.checkpoint())
+        encoder = cast(discrete_vae.Encoder, net.encoder)
+        decoder = cast(discrete_vae.Decoder, net.decoder)
         images = case.inputs["image"] * 2 - 1
         with torch.no_grad():
-            normalised = net.encoder.normalise(images)
-            logits = net.encoder(images)
+            normalised = encoder.normalise(images)
+            logits = encoder(images)
             tokens = net.quantizer.tokens(logits)
             out = {"normalised": normalised, "logits": logits, "indices": tokens.flatten(1)}
-            out["decoded_indices"] = net.decoder.raw(net.lookup(tokens))
+            out["decoded_indices"] = decoder.raw(net.lookup(tokens))
             out["kl_div"] = kl_to_uniform(logits).sum().reshape(1)
             if "gumbel" in case.inputs:
                 drawn = net.quantizer.train()(logits, noise=case.inputs["gumbel"])
-                sampled = net.decoder.raw(drawn.codes)
+                sampled = decoder.raw(drawn.codes)
                 distance = F.smooth_l1_loss if config.get("smooth_l1_loss") else F.mse_loss
                 weight = config.get("kl_div_loss_weight", 0.0)
                 loss = distance(sampled, normalised) + weight * out["kl_div"]

@@ -16,7 +16,7 @@ from zoo.parity import Case
 def is_class(case: Case, name: str) -> bool:
     """Whether meta.json names this class of the package as the source."""
     source = case.meta.get("source", {})
-    return source.get("package") == "vector-quantize-pytorch" and source.get("class") == name
+    return bool(source.get("package") == "vector-quantize-pytorch" and source.get("class") == name)
 
 
 def refuse(config: Mapping[str, Any], known: Collection[str], name: str) -> None:

@@ -57,7 +57,7 @@ class Around:
         """Input -> (B, *space, books, bits), projected."""
         x = x.movedim(1, -1) if self.first(x.ndim) else x
         x = self.project[0](x)
-        return x.unflatten(-1, (self.books, -1))
+        return torch.unflatten(x, -1, (self.books, -1))
 
     def rotate(self, x: Tensor, back: bool = False) -> Tensor:
         if self.rotation is None:
@@ -66,7 +66,7 @@ class Around:
 
     def join(self, codes: Tensor, like: int) -> Tensor:
         """(B, *space, books, bits) -> output with `like` axes."""
-        out = self.project[1](self.rotate(codes, back=True).flatten(-2))
+        out: Tensor = self.project[1](self.rotate(codes, back=True).flatten(-2))
         return out.movedim(-1, 1) if self.first(like) else out
 
     def indices(self, tokens: Tensor) -> Tensor:

@@ -95,21 +95,27 @@ class Vector(nn.Module):
         )
         self.separate = bool(config.get("separate_codebook_per_head")) and self.heads > 1
         count = weights["_codebook.embed"].shape[0]
-        self.books = nn.ModuleList(book(config, weights, "_codebook", i) for i in range(count))
+        self.books = [book(config, weights, "_codebook", i) for i in range(count)]
+        self.kept = nn.ModuleList(self.books)  # so that train, eval and copies reach them
         self.image = bool(config.get("accept_image_fmap") or config.get("accept_3d_fmap"))
         self.first = self.image or not config.get("channel_last", True)
 
     def heads_of(self, x: Tensor) -> Tensor:
         """Input -> (heads, B, *space, width), projected."""
         x = x.movedim(1, -1) if self.first else x
-        return self.project_in(x).unflatten(-1, (self.heads, -1)).movedim(-2, 0)
+        inner: Tensor = self.project_in(x)
+        return inner.view(*inner.shape[:-1], self.heads, -1).movedim(-2, 0)
 
     def parts(self, heads: Tensor) -> list[Tensor]:
         """What each codebook is given: all heads at once (heads B, ...), or one head."""
         return list(heads.unbind(0)) if self.separate else [heads.flatten(0, 1)]
 
     def merge(self, parts: list[Tensor], like: Tensor) -> Tensor:
-        return torch.stack(parts) if self.separate else parts[0].unflatten(0, like.shape[:2])
+        return (
+            torch.stack(parts)
+            if self.separate
+            else parts[0].view(*like.shape[:2], *parts[0].shape[1:])
+        )
 
     def indices(self, tokens: Tensor) -> Tensor:
         """(heads, B, *space) -> (B, *space[, heads])."""
@@ -125,7 +131,8 @@ class Vector(nn.Module):
             codes = torch.cat(found, dim=-1)
         codes = codes.movedim(-1, 1) if self.first else codes
         # theirs projects the last axis even after it has moved the channels away from there
-        return self.project_out(codes) if project else codes
+        out: Tensor = self.project_out(codes) if project else codes
+        return out
 
     def forward(self, x: Tensor) -> Step:
         heads = self.heads_of(x)
@@ -312,10 +319,12 @@ class ResidualRunner:
             "train.grad_through_x": gradient(through, x),
         }
         for i in range(depth):
-            layer = model.layers[0 if model.shared else i]
+            layer = layers[0 if model.shared else i]
             out[f"after_step.embed.{i}"] = layer.codebook.detach()[None]
             out[f"after_step.cluster_size.{i}"] = layer.usage[None]
-            out[f"after_step.embed_avg.{i}"] = layer.sums[None]
+            out[f"after_step.embed_avg.{i}"] = torch.stack(
+                [s for s in (layer.sums,) if s is not None]
+            )
         return out
 
 

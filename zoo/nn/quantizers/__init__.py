@@ -8,14 +8,16 @@ from zoo.nn.quantizers.finite_scalar import FiniteScalarQuantizer
 from zoo.nn.quantizers.gumbel import GumbelQuantizer
 from zoo.nn.quantizers.lookup_free import LookupFreeQuantizer
 from zoo.nn.quantizers.nearest import nearest
+from zoo.nn.quantizers.quantized import Quantized, Quantizer
 from zoo.nn.quantizers.residual import ResidualQuantizer
-from zoo.nn.quantizers.vector import Quantized, VectorQuantizer
+from zoo.nn.quantizers.vector import VectorQuantizer
 
 __all__ = [
     "FiniteScalarQuantizer",
     "GumbelQuantizer",
     "LookupFreeQuantizer",
     "Quantized",
+    "Quantizer",
     "ResidualQuantizer",
     "VectorQuantizer",
     "nearest",

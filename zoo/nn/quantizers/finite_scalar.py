@@ -20,7 +20,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from zoo.nn.quantizers.entropy import perplexity
-from zoo.nn.quantizers.vector import Quantized
+from zoo.nn.quantizers.quantized import Quantized
 
 
 class FiniteScalarQuantizer(nn.Module):

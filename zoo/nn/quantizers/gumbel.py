@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from zoo.nn.quantizers.entropy import perplexity
-from zoo.nn.quantizers.vector import Quantized
+from zoo.nn.quantizers.quantized import Quantized
 
 
 class GumbelQuantizer(nn.Module):

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from zoo.nn.quantizers.entropy import Floor, entropies, perplexity
-from zoo.nn.quantizers.vector import Quantized
+from zoo.nn.quantizers.quantized import Quantized
 
 
 class LookupFreeQuantizer(nn.Module):
@@ -106,7 +106,7 @@ class LookupFreeQuantizer(nn.Module):
         sample, batch = z.new_zeros(()), z.new_zeros(())
         # a spherical code's length is shared among all channels, also when a group is looked at
         scale = self.dim**-0.5 if self.spherical else 1.0
-        for part in z.split(width, dim=-1):
+        for part in torch.split(z, width, dim=-1):
             places = self._places(part.shape[-1], z.device)
             signs = self._signs(torch.arange(1 << part.shape[-1], device=z.device), places)
             one, mean = entropies(2 / self.temperature * part @ (scale * signs.to(z)).T, self.floor)

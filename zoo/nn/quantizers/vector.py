@@ -16,7 +16,7 @@ revived: moved onto latents of the present batch (Dhariwal et al. 2020, https://
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -25,20 +25,7 @@ from torch import Generator, Tensor, nn
 
 from zoo.nn.quantizers.entropy import entropies, perplexity
 from zoo.nn.quantizers.nearest import nearest
-
-
-class Quantized(NamedTuple):
-    """What a quantizer gives.
-
-    codes: like the input, (B, D, h, w), gradients pass straight through to it.
-    tokens: (B, h, w) int64. loss: scalar, weighted, 0 where there is nothing to learn.
-    metrics: detached scalars by name, unweighted.
-    """
-
-    codes: Tensor
-    tokens: Tensor
-    loss: Tensor
-    metrics: dict[str, Tensor]
+from zoo.nn.quantizers.quantized import Quantized
 
 
 class VectorQuantizer(nn.Module):
@@ -280,4 +267,5 @@ def rotate(z: Tensor, quantized: Tensor, eps: float = 1e-6) -> Tensor:
     q = (quantized / target.clamp_min(eps)).detach()
     w = F.normalize(u + q, dim=-1, eps=eps)
     turned = z - 2 * (z * w).sum(-1, keepdim=True) * w + 2 * (z * u).sum(-1, keepdim=True) * q
-    return turned * (target / length.clamp_min(eps)).detach()
+    out: Tensor = turned * (target / length.clamp_min(eps)).detach()
+    return out
