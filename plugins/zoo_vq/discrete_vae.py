@@ -1,8 +1,9 @@
-"""DALLE-pytorch's DiscreteVAE: strided convolutions, ReLU and residual blocks without normalisation.
+"""DALLE-pytorch's DiscreteVAE: strided convolutions and residual blocks without normalisation.
 
-The encoder gives logits of tokens, trained with Gumbel-softmax (Ramesh et al. 2021, arXiv:2102.12092, in the
-open reimplementation's form). Pictures are normalised by mean and deviation of each channel, of values in [0, 1], and
-the decoder works in that range. Parameter names are those of its two nn.Sequential.
+The encoder gives logits of tokens, trained with Gumbel-softmax (Ramesh et al. 2021,
+arXiv:2102.12092, in the open reimplementation's form). Pictures are normalised by mean and
+deviation of each channel, of values in [0, 1], and the decoder works in that range. Parameter names
+are those of its two nn.Sequential.
 """
 
 from __future__ import annotations
@@ -32,19 +33,26 @@ class Block(nn.Module):
 
 
 class _Normalised(nn.Sequential):
-    """Layers between pictures in [-1, 1] and x = (p - mean) / deviation of p in [0, 1]; None leaves p as it is."""
+    """Layers on x = (p - mean) / deviation, p in [0, 1], with pictures in [-1, 1] outside."""
 
     def __init__(
         self, layers: Sequence[nn.Module], means: Sequence[float], deviations: Sequence[float]
     ) -> None:
         super().__init__(*layers)
-        # x = scale * image + shift, channel by channel; plain numbers, so that the net can be built on meta
+        # x = scale * image + shift, channel by channel; plain numbers, so that the net can be built
+        # on meta
         self.scale = [0.5 / each for each in deviations]
         self.shift = [(0.5 - mean) / each for mean, each in zip(means, deviations, strict=True)]
 
     def _affine(self, like: Tensor) -> tuple[Tensor, Tensor]:
         pair = torch.tensor([self.scale, self.shift], dtype=like.dtype, device=like.device)
         return pair[0][:, None, None], pair[1][:, None, None]
+
+    def run(self, x: Tensor) -> Tensor:
+        """The layers one after the other, (B, inputs, ...) -> (B, outputs, ...)."""
+        for layer in self:
+            x = layer(x)
+        return x
 
     def normalise(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> the net's range."""
@@ -78,8 +86,7 @@ class Encoder(_Normalised):
         super().__init__([*made, nn.Conv2d(hidden, latent, 1)], means, deviations)
 
     def forward(self, images: Tensor) -> Tensor:
-        out: Tensor = nn.Sequential.forward(self, self.normalise(images))  # type: ignore[no-untyped-call]
-        return out
+        return self.run(self.normalise(images))
 
 
 class Decoder(_Normalised):
@@ -106,8 +113,7 @@ class Decoder(_Normalised):
 
     def raw(self, codes: Tensor) -> Tensor:
         """Codes -> pictures in the net's own range."""
-        out: Tensor = nn.Sequential.forward(self, codes)  # type: ignore[no-untyped-call]
-        return out
+        return self.run(codes)
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.restore(self.raw(codes))

@@ -3,10 +3,10 @@
     logits = encoder(m(x)),   m(x) = (1 - 2 eps) x + eps,   eps = 0.1, x in [0, 1]
     p(y | mu, b) = exp(-|logit y - mu| / b) / (2 b y (1 - y)),   y = m(x)
 
-with mu and log b the two halves of the decoder's channels (Ramesh et al. 2021, arXiv:2102.12092, appendix A.3:
-the logit-Laplace distribution lives on (0, 1) as pixels do). A picture is m^-1(sigmoid(mu)), clamped. Each block adds
-1 / layers^2 times four convolutions of a quarter of the width. Parameters are named w and b, as theirs.
-Outside, pictures are in [-1, 1] as everywhere here.
+with mu and log b the two halves of the decoder's channels (Ramesh et al. 2021, arXiv:2102.12092,
+appendix A.3: the logit-Laplace distribution lives on (0, 1) as pixels do). A picture is
+m^-1(sigmoid(mu)), clamped. Each block adds 1 / layers^2 times four convolutions of a quarter of the
+width. Parameters are named w and b, as theirs. Outside, pictures are in [-1, 1] as everywhere here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GROUPS = 4
 
 
 class Conv2d(nn.Module):
-    """A convolution of odd `kernel` that keeps the size; parameters w (outputs, inputs, k, k), b (outputs,)."""
+    """A convolution of odd kernel k that keeps the size: w (outputs, inputs, k, k), b (outputs)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Conv2d(nn.Module):
 
 
 class Block(nn.Module):
-    """(B, inputs, H, W) -> (B, outputs, H, W). kernels: of the four convolutions; layers: blocks in the whole net."""
+    """(B, inputs, H, W) -> (B, outputs, H, W); layers: how many blocks the whole net has."""
 
     def __init__(self, inputs: int, outputs: int, kernels: tuple[int, ...], layers: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def stretch(mapped: Tensor) -> Tensor:
 
 
 def logit_laplace(images: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Log p of images in [-1, 1] under mu and log b, per number, all (B, C, H, W), in nats of the mapped pixel."""
+    """Nats per number: log p of m(images), images in [-1, 1], mu and log b, all (B, C, H, W)."""
     y = squeeze(images)
     distance = (torch.logit(y) - mean).abs() * torch.exp(-log_scale)
     return -distance - log_scale - torch.log(2 * y * (1 - y))

@@ -1,11 +1,11 @@
-"""Open-MAGVIT2's encoder and decoder: convolutions only, and codes that steer the decoder's normalisation.
+"""Open-MAGVIT2's encoder and decoder: convolutions, and codes that steer the normalisation.
 
     AdaptiveGroupNorm(x, z) = gamma(std_hw(z)) * GroupNorm(x) + beta(mean_hw(z))
 
-with the unbiased variance over positions, gamma and beta linear (Luo et al. 2024, arXiv:2409.04410; Yu et al.
-2023, MAGVIT-v2, arXiv:2310.05737). Downsampling is a 3x3 convolution of stride 2 with symmetric padding; upsampling
-a 3x3 convolution to four times the channels and depth to space, whose channels count (row, column, channel).
-Parameter names are theirs.
+with the unbiased variance over positions, gamma and beta linear (Luo et al. 2024, arXiv:2409.04410;
+Yu et al. 2023, MAGVIT-v2, arXiv:2310.05737). Downsampling is a 3x3 convolution of stride 2 with
+symmetric padding; upsampling a 3x3 convolution to four times the channels and depth to space, whose
+channels count (row, column, channel). Parameter names are theirs.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Encoder(nn.Module):
 
 
 class AdaptiveGroupNorm(nn.Module):
-    """x (B, channels, H, W) normalised, scaled and shifted by statistics of codes z (B, latent, h, w)."""
+    """x (B, channels, H, W) normalised, then steered by statistics of codes z (B, latent, h, w)."""
 
     def __init__(self, latent: int, channels: int, groups: int) -> None:
         super().__init__()
@@ -122,14 +122,14 @@ class Upsample(nn.Module):
 
 
 def depth_to_space(x: Tensor) -> Tensor:
-    """(B, 4C, H, W) -> (B, C, 2H, 2W), the input's channels counting (row, column, channel): ONNX's DCR order."""
+    """(B, 4C, H, W) -> (B, C, 2H, 2W); input channels count (row, column, channel), ONNX's DCR."""
     b, c, h, w = x.shape
     x = x.view(b, 2, 2, c // 4, h, w).permute(0, 3, 4, 1, 5, 2)  # (B, C, H, 2, W, 2)
     return x.reshape(b, c // 4, 2 * h, 2 * w)
 
 
 class Decoder(nn.Module):
-    """Codes (B, latent, h, w) -> images (B, channels, h f, w f); needs h w > 1, for the variance."""
+    """Codes (B, latent, h, w) -> images (B, channels, h f, w f); needs h w > 1 for the variance."""
 
     def __init__(
         self, channels: int, latent: int, widths: Sequence[int], blocks: int, groups: int = 32

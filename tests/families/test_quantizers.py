@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from zoo.nn.quantizers import ResidualQuantizer, VectorQuantizer, nearest
 from zoo.nn.quantizers.entropy import entropies, orthogonality, perplexity
 from zoo.nn.quantizers.vector import kmeans, rotate
@@ -73,7 +74,8 @@ def test_the_rotated_gradient_is_the_rotation_and_the_scale():
     out = rotate(z, q)
     torch.testing.assert_close(out, q)
     # along z itself a rotation that takes z to q must give q's direction, scaled by |q| / |z|
-    jacobian = torch.stack([torch.autograd.grad(out[0, i], z, retain_graph=True)[0][0] for i in range(3)])
+    rows = [torch.autograd.grad(out[0, i], z, retain_graph=True)[0][0] for i in range(3)]
+    jacobian = torch.stack(rows)
     torch.testing.assert_close(jacobian @ z[0].detach(), q[0])
     scale = q[0].norm() / z[0].detach().norm()
     torch.testing.assert_close(jacobian.T @ jacobian, scale**2 * torch.eye(3, dtype=torch.float64))

@@ -1,8 +1,9 @@
-"""Open-MAGVIT2, OpenAI's dVAE and DALLE-pytorch's DiscreteVAE: their nets, and checkpoints made in their layouts."""
+"""Open-MAGVIT2, OpenAI's dVAE and DALLE-pytorch's DiscreteVAE: their nets and their layouts."""
 
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from zoo.errors import ForeignError, Unsupported
 from zoo.foreign import open_checkpoint
 from zoo.foreign_models import renamed
@@ -12,9 +13,10 @@ from zoo_vq.magvit2 import depth_to_space
 from zoo_vq.net import tokenizer
 from zoo_vq.parity.adopted import adopted
 
+HALF = {"kind": "magvit2", "channels": 3, "latent": 5, "widths": [4, 8], "blocks": 2, "groups": 4}
 MAGVIT2 = {
-    "encoder": {"kind": "magvit2", "channels": 3, "latent": 5, "widths": [4, 8], "blocks": 2, "groups": 4},
-    "decoder": {"kind": "magvit2", "channels": 3, "latent": 5, "widths": [4, 8], "blocks": 2, "groups": 4},
+    "encoder": HALF,
+    "decoder": HALF,
     "quantizer": {"kind": "lookup-free", "bits": 5},
     "quant_conv": False,
     "post_quant_conv": False,
@@ -86,10 +88,11 @@ def test_the_logit_laplace_density_integrates_to_one():
 
 
 def test_averaged_weights_are_taken_where_there_are_some(tmp_path):
-    net = made(MAGVIT2 | {side: MAGVIT2[side] | {"groups": 32, "widths": [32, 64]} for side in ("encoder", "decoder")})
+    half = HALF | {"groups": 32, "widths": [32, 64]}
+    net = made(MAGVIT2 | {"encoder": half, "decoder": half})
     raw = {key: value + 1 for key, value in net.state_dict().items()}
-    averaged = {f"model_ema.{key.replace('.', '')}": value for key, value in net.state_dict().items()}
-    extra = {"model_ema.decay": torch.tensor(0.9), "loss.discriminator.main.0.weight": torch.zeros(1)}
+    averaged = {f"model_ema.{k.replace('.', '')}": v for k, v in net.state_dict().items()}
+    extra = {"model_ema.decay": torch.tensor(0.9), "loss.discriminator.weight": torch.zeros(1)}
     save_file(raw | averaged | extra, tmp_path / "both.safetensors")
     save_file(raw, tmp_path / "raw.safetensors")
     for name, wanted in (("both", net.state_dict()), ("raw", raw)):
@@ -108,7 +111,8 @@ def test_a_configuration_of_another_net_is_refused():
 def halves(net, folder):
     for half in ("encoder", "decoder"):
         start = f"{half}."
-        state = {k.removeprefix(start): v for k, v in net.state_dict().items() if k.startswith(start)}
+        mine = {k: v for k, v in net.state_dict().items() if k.startswith(start)}
+        state = {k.removeprefix(start): v for k, v in mine.items()}
         save_file(state, folder / f"{half}.safetensors")
 
 
@@ -140,8 +144,9 @@ def test_half_a_tokenizer_says_what_it_lacks(tmp_path):
 
 def test_hparams_inside_the_file_give_what_shapes_do_not(tmp_path):
     net = made(DISCRETE)
-    state = {"codebook.weight" if k == "quantizer.codebook" else k: v for k, v in net.state_dict().items()}
-    hparams = {"image_size": 64, "num_tokens": 12, "codebook_dim": 7, "channels": 2, "temperature": 0.5}
+    state = net.state_dict()
+    state["codebook.weight"] = state.pop("quantizer.codebook")
+    hparams = {"image_size": 64, "num_tokens": 12, "codebook_dim": 7, "temperature": 0.5}
     hparams["normalization"] = [[0.4, 0.6], [0.5, 0.25]]
     torch.save({"hparams": hparams, "weights": state}, tmp_path / "vae.pt")
     adoption, found = adopted(open_checkpoint(tmp_path / "vae.pt"))

@@ -17,6 +17,7 @@ _DEFAULT = ((0.5, 0.5, 0.5, 0.0), (0.5, 0.5, 0.5, 1.0))
 
 
 def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
+    """This layout's adoption; None if the keys are of another one, ForeignError if they clash."""
     if not all(sign in keys for sign in _SIGNS) or keys["encoder.0.0.weight"][2:] != (4, 4):
         return None
     config = _options(config)

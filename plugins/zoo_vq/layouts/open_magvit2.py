@@ -1,8 +1,9 @@
-"""Open-MAGVIT2's lookup-free tokenizers (Luo et al., arXiv:2409.04410), of SEED-Voken's `lfqgan` and `lfqgan_pretrain`.
+"""Open-MAGVIT2's lookup-free tokenizers (Luo et al., arXiv:2409.04410), SEED-Voken's `lfqgan`.
 
-Names are ours already. With EMA weights in the file (`model_ema.`, names without dots) those are taken, as the
-published evaluation does. Their tokenizers use 32 groups in every norm. `token_factorization` splits the same token in
-two for a transformer: token = first + second * 2^bits of the first.
+Names are ours already. With EMA weights in the file (`model_ema.`, names without dots) those are
+taken, as the published evaluation does. Their tokenizers use 32 groups in every norm.
+`token_factorization` splits the same token in two for a transformer: token = first + second *
+2^bits of the first.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _DROPPED = ("loss.*", "model_ema.*", "inception_model.*", "lpips_*", "colorize",
 
 
 def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
+    """This layout's adoption; None if the keys are of another one, ForeignError if they clash."""
     if not all(key in keys for key in _SIGNS):
         return None
     if len(keys["encoder.conv_in.weight"]) != 4:
@@ -74,7 +76,7 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
 
 
 def arguments(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The model's arguments in a Lightning CLI configuration, wherever its top is; {} without one."""
+    """The model's arguments in a Lightning configuration, wherever its top is; {} without one."""
     found: Any = config or {}
     for name in ("model", "init_args"):
         found = found.get(name, found) if isinstance(found, Mapping) else {}

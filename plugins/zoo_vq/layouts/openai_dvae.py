@@ -1,7 +1,8 @@
-"""OpenAI's discrete VAE of DALL-E (Ramesh et al., arXiv:2102.12092): encoder.pkl, decoder.pkl, or both in one file.
+"""OpenAI's discrete VAE of DALL-E (Ramesh et al., arXiv:2102.12092), its two halves or both.
 
-Parameters are `blocks...w` and `.b`; a file with both halves prefixes them with `encoder.` and `decoder.`. Either half
-alone is half a tokenizer: an encoder gives tokens, a decoder pictures. Everything is in the shapes.
+Parameters are `blocks...w` and `.b`; a file with both halves prefixes them with `encoder.` and
+`decoder.`. Either half alone is half a tokenizer: an encoder gives tokens, a decoder pictures.
+Everything is in the shapes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _GROUPS, _FACTOR, _SIZE = 4, 8, 256
 
 
 def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
+    """This layout's adoption; None if the keys are of another one, ForeignError if they clash."""
     if _SIGN in keys:  # one half as it was published; its first block's first kernel is 3 or 1
         half = "encoder" if keys[_SIGN][-1] == 3 else "decoder"
         renamed = {key: f"{half}.{key}" for key in keys}

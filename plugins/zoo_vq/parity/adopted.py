@@ -24,7 +24,7 @@ def recognises(case: Case, layout: str, name: str | None = None) -> bool:
 
 
 def adopted(foreign: Foreign) -> tuple[Adoption, Tokenizer]:
-    """The net in evaluation mode, float32, every tensor of the file in its place or dropped by name."""
+    """The net in evaluation mode, float32; every tensor is placed, or dropped by name."""
     adoption = layouts.adopt(foreign.keys, foreign.config)
     if adoption is None:
         raise ForeignError(f"no layout recognises {foreign.path}")

@@ -20,7 +20,7 @@ _PAIR = ("encoder.pkl", "decoder.pkl")
 
 
 class OpenAIRunner:
-    """Both halves from one file, or from the two pickles; where a case has both, they must hold the same."""
+    """Both halves from one file or from two pickles; a case with both must agree."""
 
     name = "openai-dvae"
 

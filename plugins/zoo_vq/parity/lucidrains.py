@@ -1,4 +1,4 @@
-"""What the runners of vector-quantize-pytorch's classes share: whose case it is, options, projections."""
+"""What the runners of vector-quantize-pytorch's classes share: options and projections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def refuse(config: Mapping[str, Any], known: Collection[str], name: str) -> None
     for key, value in config.items():
         if key not in known and value not in (None, False, 0, 0.0):
             raise ForeignError(
-                f"{name}: option {key}={value!r} is not supported; known: {', '.join(sorted(known))}"
+                f"{name}: option {key}={value!r} is not supported; "
+                f"known: {', '.join(sorted(known))}"
             )
 
 

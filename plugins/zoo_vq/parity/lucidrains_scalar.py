@@ -1,4 +1,4 @@
-"""vector-quantize-pytorch's FSQ and LFQ against zoo.nn.quantizers: its projections and several codebooks around ours."""
+"""vector-quantize-pytorch's FSQ and LFQ: its projections and several codebooks around ours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from zoo.parity import Case
 from zoo_vq.parity.lucidrains import is_class, projections, refuse, used
 
 FSQ_OPTIONS = {
-    "levels", "dim", "num_codebooks", "keep_num_codebooks_dim", "channel_first", "projection_has_bias",
-    "return_indices", "preserve_symmetry", "bound_hard_clamp", "orthogonal_rotation",
+    "levels", "dim", "num_codebooks", "keep_num_codebooks_dim", "channel_first",
+    "projection_has_bias", "return_indices", "preserve_symmetry", "bound_hard_clamp",
+    "orthogonal_rotation",
     # no effect on what is compared: types, and noise that is drawn in training
     "scale", "allowed_dtypes", "force_quantization_f32", "noise_dropout",
 }  # fmt: skip
@@ -79,6 +80,8 @@ class Around:
 
 
 class CosineLinear(nn.Module):
+    """scale * cosine of each input with each column of weight (inputs, outputs)."""
+
     def __init__(self, weight: Tensor, scale: float) -> None:
         super().__init__()
         self.weight, self.scale = weight, scale
@@ -88,6 +91,8 @@ class CosineLinear(nn.Module):
 
 
 class FSQRunner:
+    """Sequences (B, N, D) and images (B, D, H, W)."""
+
     name = "vector-quantize-pytorch FSQ"
 
     def recognise(self, case: Case) -> bool:
@@ -126,6 +131,8 @@ class FSQRunner:
 
 
 class LFQRunner:
+    """Evaluation, and the training loss at several temperatures with its gradients."""
+
     name = "vector-quantize-pytorch LFQ"
 
     def recognise(self, case: Case) -> bool:

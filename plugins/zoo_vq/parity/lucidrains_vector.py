@@ -1,6 +1,6 @@
 """vector-quantize-pytorch's VectorQuantize and ResidualVQ against zoo.nn.quantizers.
 
-Heads, projections and axes are composed here around VectorQuantizer; so are two regularisers of theirs.
+Heads, projections, axes and two regularisers of theirs are composed here around VectorQuantizer.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ CODEBOOK_OPTIONS = {
     "commitment_weight", "learnable_codebook", "ema_update", "rotation_trick", "straight_through",
     # of training only, where they draw random numbers: what is compared is without them
     "threshold_ema_dead_code", "reset_cluster_size", "kmeans_init", "kmeans_iters", "sync_kmeans",
-    "stochastic_sample_codes", "sample_codebook_temp", "sync_codebook", "codebook_diversity_temperature",
-    "return_zeros_for_masked_padding",
+    "stochastic_sample_codes", "sample_codebook_temp", "sync_codebook",
+    "codebook_diversity_temperature", "return_zeros_for_masked_padding",
 }  # fmt: skip
 VECTOR_OPTIONS = CODEBOOK_OPTIONS | {
     "heads", "separate_codebook_per_head", "layernorm_after_project_in", "channel_last",
@@ -35,8 +35,9 @@ VECTOR_OPTIONS = CODEBOOK_OPTIONS | {
     "codebook_diversity_loss_weight", "sync_update_v", "route_gradients_to_input",
 }  # fmt: skip
 RESIDUAL_OPTIONS = CODEBOOK_OPTIONS | {
-    "num_quantizers", "shared_codebook", "heads", "quantize_dropout", "quantize_dropout_cutoff_index",
-    "quantize_dropout_multiple_of", "quant_grad_frac", "channel_last",
+    "num_quantizers", "shared_codebook", "heads", "quantize_dropout",
+    "quantize_dropout_cutoff_index", "quantize_dropout_multiple_of", "quant_grad_frac",
+    "channel_last",
 }  # fmt: skip
 STATE = ("initted", "cluster_size", "embed_avg", "embed")
 
@@ -44,7 +45,7 @@ STATE = ("initted", "cluster_size", "embed_avg", "embed")
 def book(
     config: Mapping[str, Any], weights: Mapping[str, Tensor], prefix: str, index: int = 0
 ) -> VectorQuantizer:
-    """One codebook of the file, PREFIX.{embed, embed_avg, cluster_size}[index], as a VectorQuantizer."""
+    """One codebook of the file, PREFIX.{embed, ...}[index], as a VectorQuantizer."""
     if not bool(weights[f"{prefix}.initted"]):
         raise ForeignError(f"{prefix}.initted is false: this codebook waits for k-means")
     embed = weights[f"{prefix}.embed"][index]  # (K, D)
@@ -76,6 +77,8 @@ def book(
 
 
 class Step(NamedTuple):
+    """What one forward pass gave."""
+
     quantized: Tensor
     indices: Tensor
     loss: Tensor
@@ -204,8 +207,9 @@ class Vector(nn.Module):
 def similarity(z: Tensor, codebook: Tensor, quantizer: VectorQuantizer) -> Tensor:
     """Cosine, or minus the distance, of z (..., D) to every code (K, D): (..., K).
 
-    Where running averages have moved the codebook by now, the gradient by z is of the moved one, the value of the one
-    before: theirs overwrites the tensor that its backward pass goes on to read.
+    Where running averages have moved the codebook by now, the gradient by z is of the moved one,
+    the value of the one before: theirs overwrites the tensor that its backward pass goes on to
+    read.
     """
     z = F.normalize(z, dim=-1) if quantizer.cosine else z
     products = z @ codebook.T
@@ -219,6 +223,8 @@ def similarity(z: Tensor, codebook: Tensor, quantizer: VectorQuantizer) -> Tenso
 
 
 class VectorRunner:
+    """Evaluation, then two training steps with gradients and the codebook after each."""
+
     name = "vector-quantize-pytorch VectorQuantize"
 
     def recognise(self, case: Case) -> bool:
@@ -264,6 +270,8 @@ def told(step: Step, x: Tensor, case: Case) -> dict[str, Tensor]:
 
 
 class ResidualRunner:
+    """Evaluation, then one training step; the projections are around the whole stack."""
+
     name = "vector-quantize-pytorch ResidualVQ"
 
     def recognise(self, case: Case) -> bool:

@@ -1,6 +1,7 @@
 """Finite scalar quantisation: each channel is bounded and rounded to one of a few levels.
 
-    f(z) = tanh(z + s) h - o,   h = (L - 1)(1 + 1e-3) / 2,   o = 1/2 for even L else 0,   s = atanh(o / h)
+    f(z) = tanh(z + s) h - o,   s = atanh(o / h)
+    h = (L - 1)(1 + 1e-3) / 2,   o = 1/2 for even L else 0
     code = round(f(z)) / floor(L / 2)
 
 (Mentzer et al. 2023, https://arxiv.org/abs/2309.15505). Even L reach -1 but not +1; the symmetric

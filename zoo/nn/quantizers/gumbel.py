@@ -3,8 +3,9 @@
     y = softmax((l + g) / temperature),  g = -log(-log u),  u ~ U(0, 1)
     codes = sum_k y_k e_k,   loss = kl_weight * E[sum_k q_k log(q_k K)],  q = softmax(l)
 
-(Jang et al. 2016, https://arxiv.org/abs/1611.01144; Ramesh et al. 2021, https://arxiv.org/abs/2102.12092).
-The loss is KL(q || uniform). hard=True rounds y to a one-hot vector forwards and keeps its gradient.
+(Jang et al. 2016, https://arxiv.org/abs/1611.01144; Ramesh et al. 2021,
+https://arxiv.org/abs/2102.12092). The loss is KL(q || uniform). hard=True rounds y to a one-hot
+vector forwards and keeps its gradient.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class GumbelQuantizer(nn.Module):
     width None: codes are the (relaxed) one-hot vectors themselves, for a decoder that begins with a
         matrix of its own; there is no codebook then.
     dim: channels of z, turned into logits by a 1x1 convolution `proj`; None: z are the logits,
-        (B, codes, *space). temperature, hard: of the relaxation in train mode. kl_weight: of the loss.
+        (B, codes, *space). temperature, hard: of the relaxation in train mode. kl_weight: of the
+        loss.
     State: codebook (K, width), proj.weight and proj.bias if there is a projection.
     """
 
@@ -95,7 +97,7 @@ class GumbelQuantizer(nn.Module):
 
 
 def gumbel_like(logits: Tensor, generator: Generator | None) -> Tensor:
-    """Standard Gumbel noise of a tensor's shape, type and device, drawn on the generator's device."""
+    """Gumbel noise of a tensor's shape, type and device, drawn on the generator's device."""
     device = generator.device if generator is not None else logits.device
     exponential = torch.empty(logits.shape, dtype=torch.float32, device=device)
     return -exponential.exponential_(generator=generator).log().to(logits)

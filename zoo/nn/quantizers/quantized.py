@@ -22,7 +22,7 @@ class Quantized(NamedTuple):
 
 
 class Quantizer(Protocol):
-    """The interface of the quantizers, all of them nn.Module. codes: how many; dim: channels of z."""
+    """The quantizers' interface; all are nn.Module. codes: how many; dim: channels of z."""
 
     codes: int
     dim: int

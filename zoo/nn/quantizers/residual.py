@@ -3,7 +3,8 @@
     r_1 = z,   q_i = Q_i(r_i),   r_(i+1) = r_i - sg(q_i),   codes = sum_i q_i
 
 (Zeghidour et al. 2021, https://arxiv.org/abs/2107.03312, algorithm 1; for images Lee et al. 2022,
-https://arxiv.org/abs/2203.01941). A position has as many tokens as there are quantizers, coarse first.
+https://arxiv.org/abs/2203.01941). A position has as many tokens as there are quantizers, coarse
+first.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class ResidualQuantizer(nn.Module):
         return cast(Quantizer, self.layers[0 if self.shared else index])
 
     def forward(self, z: Tensor, generator: Generator | None = None) -> Quantized:
-        """Quantise (B, D, *space). tokens (B, *space, depth), -1 where dropped; the losses are summed.
+        """Quantise (B, D, *space). tokens (B, *space, depth), -1 where dropped; losses are summed.
 
         metrics hold each layer's loss as "loss_0", ... and its numbers as "perplexity_0", ...
         """
