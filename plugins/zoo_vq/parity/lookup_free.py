@@ -16,34 +16,35 @@ from zoo.parity import Case
 from zoo_vq.parity.adopted import adopted, recognises
 
 _OPTIONS = {
-    "dim", "codebook_size", "num_codebooks", "sample_minimization_weight", "batch_maximization_weight",
-    "token_factorization", "factorized_bits",
+    "dim", "codebook_size", "num_codebooks", "sample_minimization_weight",
+    "batch_maximization_weight", "token_factorization", "factorized_bits",
 }  # fmt: skip
 
 
 class QuantizerRunner:
-    """TencentARC's LFQ: the first channel is the least significant bit, the temperature always 0.01."""
+    """The first channel is the least significant bit; the temperature is always 0.01."""
 
     name = "Open-MAGVIT2 LFQ"
 
     def recognise(self, case: Case) -> bool:
         keys = set(case.config or {})
-        return not case.files and bool(keys & {"dim", "codebook_size"}) and (
-            "sample_minimization_weight" in keys
-            or str(case.meta.get("source", {}).get("class", "")).endswith("lookup_free_quantize.LFQ")
-        )
+        if case.files or not keys & {"dim", "codebook_size"}:
+            return False
+        source = str(case.meta.get("source", {}).get("class", ""))
+        ours = source.endswith("lookup_free_quantize.LFQ")
+        return ours or "sample_minimization_weight" in keys
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         config = dict(case.config or {})
         unknown = set(config) - _OPTIONS
         if unknown:
-            raise ForeignError(f"{self.name}: unknown options {sorted(unknown)}; known: {sorted(_OPTIONS)}")
-        books = int(config.get("num_codebooks", 1))
+            known = ", ".join(sorted(_OPTIONS))
+            raise ForeignError(f"{self.name}: unknown options {sorted(unknown)}; known: {known}")
         size = config.get("codebook_size") or 2 ** config["dim"]
         bits = int(size).bit_length() - 1
         sample = float(config.get("sample_minimization_weight", 1.0))
         batch = float(config.get("batch_maximization_weight", 1.0))
-        # their loss is sample * E H - batch * H E; ours with a weight of 1 and gamma is put together below
+        # their loss is sample * E H - batch * H E, put together below
         quantizer = LookupFreeQuantizer(bits, first="least", entropy=1.0, commitment=0.0).train()
         x = case.inputs["x"].clone().requires_grad_()
         parts = x.split(bits, dim=1)
@@ -71,7 +72,7 @@ class QuantizerRunner:
 
 
 def _factored(tokens: Tensor, config: Mapping[str, object], case: Case) -> dict[str, Tensor]:
-    """The token in two, by whatever names the case recorded them: the first is of the first bits."""
+    """The token in two, by whatever names the case has for them: first the first bits."""
     first = int(config.get("factorized_bits", [9, 9])[0])  # type: ignore[index]
     low, high = tokens % 2**first, tokens // 2**first
     names = [name for name in case.outputs if name.startswith("indices")]

@@ -46,8 +46,8 @@ class VectorQuantizer(nn.Module):
         batch; 0: never.
     gradient: "straight-through", or "rotation" (Fifty et al. 2024,
         https://arxiv.org/abs/2410.06424).
-    State: codebook (K, D), usage (K,) running counts, seen () training steps so far, and sums (K, D)
-        if they are kept.
+    State: codebook (K, D), usage (K,) running counts, seen () training steps so far, and sums
+        (K, D) if they are kept.
     """
 
     def __init__(
