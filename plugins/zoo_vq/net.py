@@ -23,6 +23,7 @@ from zoo.nn.quantizers import (
     GumbelQuantizer,
     LookupFreeQuantizer,
     Quantized,
+    ResidualQuantizer,
     VectorQuantizer,
 )
 from zoo_vq import compact, discrete_vae, dvae, magvit2
@@ -149,11 +150,21 @@ def vector(statistics: bool = True, **options: Any) -> VectorQuantizer:
     return quantizer
 
 
+def residual(depth: int, shared: bool = False, dropout: bool = False, **options: Any) -> nn.Module:
+    """A stack of `depth` codebooks, or one used `depth` times; options are VectorQuantizer's."""
+    if shared:
+        book = VectorQuantizer(running_sums=True, **options)
+        return ResidualQuantizer(book, depth, dropout=dropout)
+    layers = [VectorQuantizer(**options) for _ in range(depth)]
+    return ResidualQuantizer(layers, dropout=dropout)
+
+
 QUANTIZERS: Mapping[str, Callable[..., nn.Module]] = {
     "vector": vector,
     "gumbel": GumbelQuantizer,
     "lookup-free": LookupFreeQuantizer,
     "finite-scalar": FiniteScalarQuantizer,
+    "residual": residual,
 }
 
 

@@ -155,6 +155,15 @@ def test_the_finite_scalar_gradient_is_that_of_the_bound():
     torch.testing.assert_close(gradient, 1.001 * (1 - z.tanh().square()) * half / half)
 
 
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_halves_are_quantised_as_well_as_floats(half):
+    z = latents(3).to(half)
+    for quantizer in (FiniteScalarQuantizer([8, 5, 7]), LookupFreeQuantizer(3).eval()):
+        found = quantizer(z)
+        assert found.codes.dtype == half
+        assert torch.equal(found.tokens, quantizer(z.float()).tokens)
+
+
 def test_two_levels_need_the_symmetric_form():
     with pytest.raises(ValueError, match="symmetric=True"):
         FiniteScalarQuantizer([2, 5])

@@ -68,6 +68,15 @@ def test_training_reaches_every_parameter(config):
     assert [k for k, v in net.named_parameters() if v.grad is None] == []
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_residual_tokens_have_an_axis_of_their_own(shared):
+    stack = {"kind": "residual", "depth": 3, "shared": shared, "codes": 9, "dim": 5}
+    net = made(MAGVIT2 | {"quantizer": stack})
+    tokens = net.tokens(pictures(3))
+    assert tokens.shape == (2, 8, 8, 3)
+    torch.testing.assert_close(net.lookup(tokens), net(pictures(3))[1].codes)
+
+
 def test_depth_to_space_takes_rows_then_columns_then_channels():
     x = torch.arange(8.0).view(1, 8, 1, 1)
     assert depth_to_space(x)[0].tolist() == [[[0, 2], [4, 6]], [[1, 3], [5, 7]]]

@@ -55,7 +55,7 @@ class FiniteScalarQuantizer(nn.Module):
         if self.codes <= 1 << 20:
             counts = torch.bincount(tokens.flatten(), minlength=self.codes).float()
             metrics = {"perplexity": perplexity(counts), "used": (counts > 0).float().mean()}
-        return Quantized(codes.movedim(-1, 1), tokens, z.new_zeros(()), metrics)
+        return Quantized(codes.movedim(-1, 1).to(z.dtype), tokens, z.new_zeros(()), metrics)
 
     def tokens(self, z: Tensor) -> Tensor:
         """(B, D, *space) -> (B, *space) int64."""
@@ -90,6 +90,7 @@ class FiniteScalarQuantizer(nn.Module):
             raise ValueError(
                 f"latents have {z.shape[-1]} channels, levels {list(self.levels)} need {self.dim}"
             )
+        z = z if z.dtype == torch.float64 else z.float()  # halves cannot hold the bound
         levels = self._radix(z.device)[0]
         bounded = self.bound(z)
         if self.symmetric:

@@ -111,7 +111,7 @@ class LookupFreeQuantizer(nn.Module):
         for part in torch.split(z, width, dim=-1):
             places = self._places(part.shape[-1], z.device)
             signs = self._signs(torch.arange(1 << part.shape[-1], device=z.device), places)
-            affinity = 2 * (part @ (scale * signs.to(z)).T)  # scaled last: rounding is 1 / T as large
+            affinity = 2 * (part @ (scale * signs.to(z)).T)  # divided last: less rounding
             one, mean = entropies(affinity / self.temperature, self.floor)
             sample, batch = sample + one, batch + mean
         return sample, batch
