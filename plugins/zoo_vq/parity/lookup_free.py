@@ -47,7 +47,7 @@ class QuantizerRunner:
         # their loss is sample * E H - batch * H E, put together below
         quantizer = LookupFreeQuantizer(bits, first="least", entropy=1.0, commitment=0.0).train()
         x = case.inputs["x"].clone().requires_grad_()
-        parts = x.split(bits, dim=1)
+        parts = torch.split(x, bits, dim=1)
         found = [quantizer(part) for part in parts]
         quantized = torch.cat([each.codes for each in found], dim=1)
         tokens = torch.stack([each.tokens for each in found], dim=-1)  # (B, *space, books)
