@@ -99,7 +99,7 @@ class AdaptiveGroupNorm(nn.Module):
 
     def __init__(self, latent: int, channels: int, groups: int) -> None:
         super().__init__()
-        self.gn = GroupNorm(groups, channels, eps=EPS, affine=False)
+        self.gn = nn.GroupNorm(groups, channels, eps=EPS, affine=False)
         self.gamma = nn.Linear(latent, channels)
         self.beta = nn.Linear(latent, channels)
 
