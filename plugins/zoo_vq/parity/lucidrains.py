@@ -1,4 +1,4 @@
-"""What the runners of vector-quantize-pytorch's classes share: whose case it is, options, projections."""
+"""What the runners of vector-quantize-pytorch's classes share: options and projections."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from zoo.parity import Case
 def is_class(case: Case, name: str) -> bool:
     """Whether meta.json names this class of the package as the source."""
     source = case.meta.get("source", {})
-    return source.get("package") == "vector-quantize-pytorch" and source.get("class") == name
+    return bool(source.get("package") == "vector-quantize-pytorch" and source.get("class") == name)
 
 
 def refuse(config: Mapping[str, Any], known: Collection[str], name: str) -> None:
     """Raise ForeignError for an option that is switched on and that ours does not have."""
     for key, value in config.items():
         if key not in known and value not in (None, False, 0, 0.0):
-            raise ForeignError(f"{name}: option {key}={value!r} is not supported; known: {', '.join(sorted(known))}")
+            raise ForeignError(
+                f"{name}: option {key}={value!r} is not supported; "
+                f"known: {', '.join(sorted(known))}"
+            )
 
 
 def used(weights: Mapping[str, Tensor], patterns: Collection[str]) -> None:

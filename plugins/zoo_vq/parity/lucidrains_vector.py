@@ -1,6 +1,6 @@
 """vector-quantize-pytorch's VectorQuantize and ResidualVQ against zoo.nn.quantizers.
 
-Heads, projections and axes are composed here around VectorQuantizer; so are two regularisers of theirs.
+Heads, projections, axes and two regularisers of theirs are composed here around VectorQuantizer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from zoo.errors import ForeignError
 from zoo.nn.quantizers import ResidualQuantizer, VectorQuantizer
 from zoo.nn.quantizers.entropy import orthogonality
 from zoo.parity import Case
-
 from zoo_vq.parity.lucidrains import is_class, projections, refuse, used
 from zoo_vq.parity.lucidrains_scalar import gradient
 
@@ -26,8 +25,8 @@ CODEBOOK_OPTIONS = {
     "commitment_weight", "learnable_codebook", "ema_update", "rotation_trick", "straight_through",
     # of training only, where they draw random numbers: what is compared is without them
     "threshold_ema_dead_code", "reset_cluster_size", "kmeans_init", "kmeans_iters", "sync_kmeans",
-    "stochastic_sample_codes", "sample_codebook_temp", "sync_codebook", "codebook_diversity_temperature",
-    "return_zeros_for_masked_padding",
+    "stochastic_sample_codes", "sample_codebook_temp", "sync_codebook",
+    "codebook_diversity_temperature", "return_zeros_for_masked_padding",
 }  # fmt: skip
 VECTOR_OPTIONS = CODEBOOK_OPTIONS | {
     "heads", "separate_codebook_per_head", "layernorm_after_project_in", "channel_last",
@@ -36,14 +35,17 @@ VECTOR_OPTIONS = CODEBOOK_OPTIONS | {
     "codebook_diversity_loss_weight", "sync_update_v", "route_gradients_to_input",
 }  # fmt: skip
 RESIDUAL_OPTIONS = CODEBOOK_OPTIONS | {
-    "num_quantizers", "shared_codebook", "heads", "quantize_dropout", "quantize_dropout_cutoff_index",
-    "quantize_dropout_multiple_of", "quant_grad_frac", "channel_last",
+    "num_quantizers", "shared_codebook", "heads", "quantize_dropout",
+    "quantize_dropout_cutoff_index", "quantize_dropout_multiple_of", "quant_grad_frac",
+    "channel_last",
 }  # fmt: skip
 STATE = ("initted", "cluster_size", "embed_avg", "embed")
 
 
-def book(config: Mapping[str, Any], weights: Mapping[str, Tensor], prefix: str, index: int = 0) -> VectorQuantizer:
-    """One codebook of the file, PREFIX.{embed, embed_avg, cluster_size}[index], as a VectorQuantizer."""
+def book(
+    config: Mapping[str, Any], weights: Mapping[str, Tensor], prefix: str, index: int = 0
+) -> VectorQuantizer:
+    """One codebook of the file, PREFIX.{embed, ...}[index], as a VectorQuantizer."""
     if not bool(weights[f"{prefix}.initted"]):
         raise ForeignError(f"{prefix}.initted is false: this codebook waits for k-means")
     embed = weights[f"{prefix}.embed"][index]  # (K, D)
@@ -64,12 +66,19 @@ def book(config: Mapping[str, Any], weights: Mapping[str, Tensor], prefix: str, 
         gradient="rotation" if rotation else "straight-through",
     )
     counts, sums = weights[f"{prefix}.cluster_size"][index], weights[f"{prefix}.embed_avg"][index]
-    state = {"codebook": embed, "usage": counts, "sums": sums, "seen": torch.zeros((), dtype=torch.int64)}
+    state = {
+        "codebook": embed,
+        "usage": counts,
+        "sums": sums,
+        "seen": torch.zeros((), dtype=torch.int64),
+    }
     made.load_state_dict(state)
     return made
 
 
 class Step(NamedTuple):
+    """What one forward pass gave."""
+
     quantized: Tensor
     indices: Tensor
     loss: Tensor
@@ -84,24 +93,32 @@ class Vector(nn.Module):
         super().__init__()
         self.config, self.heads = config, int(config.get("heads", 1))
         width = int(config.get("codebook_dim") or config["dim"])
-        self.project_in, self.project_out = projections(weights, width * self.heads != config["dim"])
+        self.project_in, self.project_out = projections(
+            weights, width * self.heads != config["dim"]
+        )
         self.separate = bool(config.get("separate_codebook_per_head")) and self.heads > 1
         count = weights["_codebook.embed"].shape[0]
-        self.books = nn.ModuleList(book(config, weights, "_codebook", i) for i in range(count))
+        self.books = [book(config, weights, "_codebook", i) for i in range(count)]
+        self.kept = nn.ModuleList(self.books)  # so that train, eval and copies reach them
         self.image = bool(config.get("accept_image_fmap") or config.get("accept_3d_fmap"))
         self.first = self.image or not config.get("channel_last", True)
 
     def heads_of(self, x: Tensor) -> Tensor:
         """Input -> (heads, B, *space, width), projected."""
         x = x.movedim(1, -1) if self.first else x
-        return self.project_in(x).unflatten(-1, (self.heads, -1)).movedim(-2, 0)
+        inner: Tensor = self.project_in(x)
+        return inner.view(*inner.shape[:-1], self.heads, -1).movedim(-2, 0)
 
     def parts(self, heads: Tensor) -> list[Tensor]:
         """What each codebook is given: all heads at once (heads B, ...), or one head."""
         return list(heads.unbind(0)) if self.separate else [heads.flatten(0, 1)]
 
     def merge(self, parts: list[Tensor], like: Tensor) -> Tensor:
-        return torch.stack(parts) if self.separate else parts[0].unflatten(0, like.shape[:2])
+        return (
+            torch.stack(parts)
+            if self.separate
+            else parts[0].view(*like.shape[:2], *parts[0].shape[1:])
+        )
 
     def indices(self, tokens: Tensor) -> Tensor:
         """(heads, B, *space) -> (B, *space[, heads])."""
@@ -117,7 +134,8 @@ class Vector(nn.Module):
             codes = torch.cat(found, dim=-1)
         codes = codes.movedim(-1, 1) if self.first else codes
         # theirs projects the last axis even after it has moved the channels away from there
-        return self.project_out(codes) if project else codes
+        out: Tensor = self.project_out(codes) if project else codes
+        return out
 
     def forward(self, x: Tensor) -> Step:
         heads = self.heads_of(x)
@@ -142,7 +160,12 @@ class Vector(nn.Module):
         return Step(out, self.indices(tokens), loss, commitment, before)
 
     def regularised(
-        self, loss: Tensor, commitment: Tensor, parts: list[Tensor], found: list[Any], books: list[Tensor]
+        self,
+        loss: Tensor,
+        commitment: Tensor,
+        parts: list[Tensor],
+        found: list[Any],
+        books: list[Tensor],
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The loss with their further terms; and the codebooks that those depend on."""
         config = self.config
@@ -156,7 +179,9 @@ class Vector(nn.Module):
             books = [each.detach().clone().requires_grad_() for each in books]
         if diverse or (cross and weight):
             each = zip(parts, books, self.books, strict=True)
-            scores = torch.stack([similarity(z, e, b) for z, e, b in each])  # (codebooks, B, *space, K)
+            scores = torch.stack(
+                [similarity(z, e, b) for z, e, b in each]
+            )  # (codebooks, B, *space, K)
             if cross and weight:
                 tokens = torch.stack([each.tokens for each in found])
                 commitment = F.cross_entropy(scores.flatten(0, -2), tokens.flatten())
@@ -169,7 +194,9 @@ class Vector(nn.Module):
         if apart:
             kept = books
             if self.books[0].learn == "ema":  # by then its running average has moved the codebook
-                kept = [e + (b.codebook - e).detach() for e, b in zip(books, self.books, strict=True)]
+                kept = [
+                    e + (b.codebook - e).detach() for e, b in zip(books, self.books, strict=True)
+                ]
             if config.get("orthogonal_reg_active_codes_only"):
                 active = torch.unique(torch.stack([each.tokens for each in found]))
                 kept = [each[active] for each in kept]
@@ -180,8 +207,9 @@ class Vector(nn.Module):
 def similarity(z: Tensor, codebook: Tensor, quantizer: VectorQuantizer) -> Tensor:
     """Cosine, or minus the distance, of z (..., D) to every code (K, D): (..., K).
 
-    Where running averages have moved the codebook by now, the gradient by z is of the moved one, the value of the one
-    before: theirs overwrites the tensor that its backward pass goes on to read.
+    Where running averages have moved the codebook by now, the gradient by z is of the moved one,
+    the value of the one before: theirs overwrites the tensor that its backward pass goes on to
+    read.
     """
     z = F.normalize(z, dim=-1) if quantizer.cosine else z
     products = z @ codebook.T
@@ -195,12 +223,14 @@ def similarity(z: Tensor, codebook: Tensor, quantizer: VectorQuantizer) -> Tenso
 
 
 class VectorRunner:
+    """Evaluation, then two training steps with gradients and the codebook after each."""
+
     name = "vector-quantize-pytorch VectorQuantize"
 
     def recognise(self, case: Case) -> bool:
         if is_class(case, "VectorQuantize"):
             return True
-        return bool(case.files) and "_codebook.embed" in case.checkpoint().keys
+        return len(case.files) == 1 and "_codebook.embed" in case.checkpoint().keys
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         config, weights = dict(case.config or {}), case.weights()
@@ -217,7 +247,11 @@ class VectorRunner:
             x = case.inputs["x"].clone().requires_grad_()
             step = model(x)
             out |= {f"train{number}.{key}": value for key, value in told(step, x, case).items()}
-            for theirs, ours in (("embed", "codebook"), ("cluster_size", "usage"), ("embed_avg", "sums")):
+            for theirs, ours in (
+                ("embed", "codebook"),
+                ("cluster_size", "usage"),
+                ("embed_avg", "sums"),
+            ):
                 now = torch.stack([getattr(b, ours).detach().clone() for b in model.books])
                 out[f"after_step{number}.{theirs}"] = now
         return out
@@ -236,17 +270,22 @@ def told(step: Step, x: Tensor, case: Case) -> dict[str, Tensor]:
 
 
 class ResidualRunner:
+    """Evaluation, then one training step; the projections are around the whole stack."""
+
     name = "vector-quantize-pytorch ResidualVQ"
 
     def recognise(self, case: Case) -> bool:
         if is_class(case, "ResidualVQ"):
             return True
-        return bool(case.files) and "layers.0._codebook.embed" in case.checkpoint().keys
+        return len(case.files) == 1 and "layers.0._codebook.embed" in case.checkpoint().keys
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         config, weights = dict(case.config or {}), case.weights()
         refuse(config, RESIDUAL_OPTIONS, self.name)
-        used(weights, {f"layers.*._codebook.{name}" for name in STATE} | {"project_in.*", "project_out.*"})
+        used(
+            weights,
+            {f"layers.*._codebook.{name}" for name in STATE} | {"project_in.*", "project_out.*"},
+        )
         sizes = config["codebook_size"]
         depth = int(config.get("num_quantizers") or len(sizes))
         width = int(config.get("codebook_dim") or config["dim"])
@@ -256,7 +295,9 @@ class ResidualRunner:
         share = config.get("quant_grad_frac", 0.0)
         if config.get("shared_codebook"):
             if any(not torch.equal(each.codebook, layers[0].codebook) for each in layers):
-                raise ForeignError("shared_codebook, but the file's layers have different codebooks")
+                raise ForeignError(
+                    "shared_codebook, but the file's layers have different codebooks"
+                )
             model = ResidualQuantizer(layers[0], depth, feedback=share)
         else:
             model = ResidualQuantizer(layers, feedback=share)
@@ -281,12 +322,17 @@ class ResidualRunner:
         losses = [found.metrics[f"loss_{i}"] for i in range(depth)]
         out |= {"train.quantized": quantized, "train.indices": found.tokens}
         out |= {"train.losses": torch.stack(losses), "train.loss": found.loss.reshape(1)}
-        out |= {"train.grad_loss_x": gradient(found.loss, x), "train.grad_through_x": gradient(through, x)}
+        out |= {
+            "train.grad_loss_x": gradient(found.loss, x),
+            "train.grad_through_x": gradient(through, x),
+        }
         for i in range(depth):
-            layer = model.layers[0 if model.shared else i]
+            layer = layers[0 if model.shared else i]
             out[f"after_step.embed.{i}"] = layer.codebook.detach()[None]
             out[f"after_step.cluster_size.{i}"] = layer.usage[None]
-            out[f"after_step.embed_avg.{i}"] = layer.sums[None]
+            out[f"after_step.embed_avg.{i}"] = torch.stack(
+                [s for s in (layer.sums,) if s is not None]
+            )
         return out
 
 
