@@ -9,6 +9,7 @@ So nothing that the file says is ever imported or executed. Format: the Python d
 
 from __future__ import annotations
 
+import _compat_pickle
 import math
 import pickle
 import sys
@@ -125,7 +126,9 @@ class Reader(pickle._Unpickler):
         self.stand_ins: dict[str, type[Inert]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        module = "builtins" if module == "__builtin__" else module
+        # Protocols below 3 write Python 2's names: commands.Popen for subprocess.Popen.
+        module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
+        module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         qualified = f"{module}.{name}"
         if qualified in _KNOWN:
             return _KNOWN[qualified]
@@ -234,7 +237,6 @@ _KNOWN: dict[str, Any] = {
     "builtins.frozenset": frozenset,
     "_codecs.encode": _latin,
     "copyreg._reconstructor": _new,
-    "copy_reg._reconstructor": _new,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v3": _typed,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.nn.norm import GroupNorm, SpatialNorm
+from zoo.nn.norm import norm, normalise
 
 
 class Attention(nn.Module):
@@ -24,18 +24,14 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, groups: int = 32, spatial: int | None = None) -> None:
         super().__init__()
-        self.norm: nn.Module = (
-            GroupNorm(groups, channels, eps=1e-6)
-            if spatial is None
-            else SpatialNorm(channels, spatial)
-        )
+        self.norm = norm(channels, groups, spatial)
         self.q = nn.Conv2d(channels, channels, 1)
         self.k = nn.Conv2d(channels, channels, 1)
         self.v = nn.Conv2d(channels, channels, 1)
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
-        h = self.norm(x) if z is None else self.norm(x, z)
+        h = normalise(self.norm, x, z)
         batch, channels, height, width = h.shape
         h = h.permute(0, 2, 3, 1).reshape(batch, 1, height * width, channels)  # (B, 1, N, C)
         h = F.scaled_dot_product_attention(

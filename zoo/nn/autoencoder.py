@@ -14,7 +14,22 @@ import torch
 from torch import Tensor, nn
 
 from zoo.nn.attention import attention as attention_block
-from zoo.nn.residual import Downsample, ResnetBlock, Upsample, norm, silu
+from zoo.nn.norm import norm, normalise_silu
+from zoo.nn.residual import Downsample, ResnetBlock, Upsample
+
+_LARGE = 96 * 96
+
+
+def laid_out(x: Tensor, pixels: int) -> Tensor:
+    """(B, C, H, W) in the memory layout that is fast where it lies, for pictures of so many pixels each.
+
+    On a CPU that is channels-last, for training and for large pictures. Small ones cost little either way, and
+    torch's convolutions round half as much on the usual layout. Elsewhere the caller's choice stands.
+    """
+    if x.device.type != "cpu":
+        return x
+    large = pixels >= _LARGE or torch.is_grad_enabled()
+    return x.contiguous(memory_format=torch.channels_last if large else torch.contiguous_format)
 
 
 class Level(nn.Module):
@@ -100,13 +115,13 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(width, latent, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        h = self.conv_in(images.contiguous(memory_format=torch.channels_last))
+        h = self.conv_in(laid_out(images, images.shape[2:].numel()))
         for level in self.down:
             h = level(h)
             if hasattr(level, "downsample"):
                 h = level.downsample(h)
         h = self.mid(h)
-        out: Tensor = self.conv_out(silu(self.norm_out(h)))
+        out: Tensor = self.conv_out(normalise_silu(self.norm_out, h, None, own=True))
         return out
 
 
@@ -176,13 +191,12 @@ class Decoder(nn.Module):
             raise ValueError(
                 "this decoder's norms are conditioned on the quantised codes: pass them as z"
             )
-        h = self.conv_in(h.contiguous(memory_format=torch.channels_last))
+        h = self.conv_in(laid_out(h, h.shape[2:].numel() * 4 ** (len(self.up) - 1)))
         h = self.mid(h, z)
         for index in reversed(range(len(self.up))):
             level = self.up[index]
             h = level(h, z)
             if index:
                 h = level.upsample(h)
-        h = self.norm_out(h) if z is None else self.norm_out(h, z)
-        out: Tensor = self.conv_out(silu(h))
+        out: Tensor = self.conv_out(normalise_silu(self.norm_out, h, z, own=True))
         return out.tanh() if self.tanh else out

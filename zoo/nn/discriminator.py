@@ -41,7 +41,7 @@ class ActNorm(nn.Module):
         return self.scale * (x + self.loc)
 
 
-class NLayerDiscriminator(nn.Module):
+class PatchDiscriminator(nn.Module):
     """Logits of patches: (B, channels, H, W) -> (B, 1, about H / 2 ** layers, about W / 2 ** layers).
 
     `layers` convolutions of stride 2 (the first without a norm), one of stride 1, one to a single channel; widths
@@ -68,6 +68,7 @@ class NLayerDiscriminator(nn.Module):
             inputs = outputs
         stack.append(nn.Conv2d(inputs, 1, 4, stride=1, padding=1))
         self.main = nn.Sequential(*stack)
+        self.channels, self.width, self.layers, self.actnorm = channels, width, layers, actnorm
 
     def initialize(self, generator: torch.Generator | None = None) -> None:
         """pix2pix's start: convolutions N(0, 0.02), norm scales N(1, 0.02), norm shifts 0."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.nn.norm import GroupNorm, SpatialNorm
+from zoo.nn.norm import norm, normalise, normalise_silu
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -27,19 +27,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 _TAPS = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], device="cpu")  # (4, 3)
 _FOLD = torch.kron(_TAPS, _TAPS)  # (16, 9)
-_FOLD_PIXELS = 256  # below this many input pixels folding the weights costs more than it saves
-
-
-def silu(x: Tensor) -> Tensor:
-    """x * sigmoid(x), overwriting x when no gradient needs it; x must be the caller's own (a norm's output)."""
-    return F.silu(x, inplace=not x.requires_grad)
-
-
-def norm(channels: int, groups: int, spatial: int | None) -> nn.Module:
-    """GroupNorm with eps 1e-6, or MoVQ's SpatialNorm when a map of `spatial` channels conditions it."""
-    if spatial is not None:
-        return SpatialNorm(channels, spatial)
-    return GroupNorm(groups, channels, eps=1e-6)
+_FOLD_PIXELS = 1024  # below this many input pixels (of a picture; of a batch in training) folding the weights costs more than it saves
 
 
 class ResnetBlock(nn.Module):
@@ -58,7 +46,7 @@ class ResnetBlock(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {activation!r}; there are {sorted(ACTIVATIONS)}")
-        self.activation = silu if activation in ("silu", "swish") else ACTIVATIONS[activation]
+        self.activation = activation
         self.norm1 = norm(inputs, groups, spatial)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.norm2 = norm(outputs, groups, spatial)
@@ -69,11 +57,14 @@ class ResnetBlock(nn.Module):
         self.resized = inputs != outputs
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
-        h = self.norm1(x) if z is None else self.norm1(x, z)
-        h = self.conv1(self.activation(h))
-        h = self.norm2(h) if z is None else self.norm2(h, z)
-        h = self.conv2(self.dropout(self.activation(h)))
+        h = self.conv1(self._activated(self.norm1, x, z, own=False))
+        h = self.conv2(self.dropout(self._activated(self.norm2, h, z, own=True)))
         return h.add_(self.nin_shortcut(x) if self.resized else x)
+
+    def _activated(self, layer: nn.Module, x: Tensor, z: Tensor | None, own: bool) -> Tensor:
+        if self.activation in ("silu", "swish"):
+            return normalise_silu(layer, x, z, own)
+        return ACTIVATIONS[self.activation](normalise(layer, x, z, own))
 
 
 class Downsample(nn.Module):
@@ -114,7 +105,7 @@ class Upsample(nn.Module):
 def folds(x: Tensor, weight: Tensor) -> bool:
     """Whether the transposed form pays: on the CPU (measured 1.5x to 2.1x), full precision, enough pixels."""
     full = x.dtype is weight.dtype and weight.dtype in (torch.float32, torch.float64)
-    pixels = x.shape[0] * x.shape[2] * x.shape[3]
+    pixels = x.shape[2:].numel() * (len(x) if torch.is_grad_enabled() else 1)
     return (
         full
         and x.device.type == "cpu"

@@ -50,6 +50,7 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
             "width": dim,
             "dim": keys["quantize.proj.weight"][1],
             "kl_weight": float(params.get("kl_weight", 1e-8)),
+            "temperature": _temperature(params),
         }
     else:
         ours["quantizer"] = legacy(codes, dim)
@@ -113,6 +114,13 @@ def check(dd: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[st
         agree("the levels with attention", seen, decoder["attention"])
     if "resamp_with_conv" in dd and len(encoder["widths"]) > 1:
         agree("resamp_with_conv", bool(dd["resamp_with_conv"]), encoder["resample_conv"])
+
+
+def _temperature(params: Mapping[str, Any]) -> float:
+    """Of the first training step, by the warm-up and cosine schedule of the configuration; 1 without one."""
+    schedule = (params.get("temperature_scheduler_config") or {}).get("params") or {}
+    first = "lr_start" if schedule.get("warm_up_steps") else "lr_max"
+    return float(schedule.get(first, 1.0))
 
 
 def _layout(gumbel: bool, target: str) -> str:

@@ -18,7 +18,7 @@ from zoo import weights
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
 from zoo.foreign_models import renamed
-from zoo.nn.discriminator import NLayerDiscriminator
+from zoo.nn.discriminator import PatchDiscriminator
 from zoo.parity import Case, Runner
 from zoo_vq import layouts
 from zoo_vq.net import Tokenizer, tokenizer
@@ -86,10 +86,10 @@ def _taming(case: Case, net: Tokenizer) -> dict[str, Tensor]:
     return out
 
 
-def discriminator(state: Mapping[str, Tensor]) -> NLayerDiscriminator:
+def discriminator(state: Mapping[str, Tensor]) -> PatchDiscriminator:
     """The discriminator whose state these tensors are, its size read off their shapes."""
     first = state["main.0.weight"]
-    net = NLayerDiscriminator(
+    net = PatchDiscriminator(
         channels=first.shape[1],
         width=first.shape[0],
         layers=sum(v.ndim == 4 and v.shape[-1] == 4 for v in state.values()) - 2,
@@ -111,7 +111,7 @@ def _gumbel(case: Case, net: Tokenizer) -> dict[str, Tensor]:
         "codebook_entry": codes,
         "reconstruction_argmax": net.decode(codes),
         "kl": quantized.loss.view(1),
-        "soft_one_hot_no_noise": F.softmax(logits, dim=1),
+        "soft_one_hot_no_noise": F.softmax(logits / net.quantizer.temperature, dim=1),
     }
 
 
