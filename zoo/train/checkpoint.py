@@ -8,8 +8,8 @@
         state.json             step, seconds, gradient scaler, versions
 
 No random state needs keeping: the data and the noise of step n are functions of (seed, n) alone. A
-folder is written under another name, flushed to the disk, then renamed, so a kill at any instant leaves
-the last complete one.
+folder is written under another name, flushed to the disk, then renamed, so a kill at any instant
+leaves the last complete one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Training, any family: `train` is the whole loop, the rest of this package is what it calls.
 
-A step n draws the batch that (seed, n) names, gives each objective its turn (backward, clip, AdamW), then
-averages the weights. Nothing that shapes a step lives outside the checkpoint and the recipe, so a run
-that was killed and resumed ends in the same bits as one that was not.
+A step n draws the batch that (seed, n) names, gives each objective its turn (backward, clip,
+AdamW), then averages the weights. Nothing that shapes a step lives outside the checkpoint and the
+recipe, so a run that was killed and resumed ends in the same bits as one that was not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from zoo.train.report import Report
 from zoo.train.run import Run
 from zoo.train.start import build, claim, describe, left_alone, pictures, processes, settle, stream
 from zoo.train.stop import Stop
+from zoo.train.work import divided
 
 if TYPE_CHECKING:
     from zoo.plugins import Family
@@ -86,11 +87,11 @@ def _loop(
             held_out, 0, report
         )  # what the grids cannot show should fail now, not in an hour
     while step < total and not reason:
-        batch = state.place(next(batches))
+        shared = divided(state.place(next(batches)), plan.accumulate)
         rates = {}
         for task in state.tasks:
             if step >= task.objective.start:
-                state.turn(task, batch, step, report)
+                state.turn(task, shared, step, report)
                 rates[f"{task.objective.name}/lr"] = state.lr(task, step)
         if state.ema is not None:
             state.ema.update(step)

@@ -1,8 +1,8 @@
 """What a run tells while it goes: metrics.jsonl, picture grids, TensorBoard, a progress line.
 
-One line of metrics.jsonl a log step, means over the steps since the last line and over all processes:
-{"step", "OBJECTIVE/loss", "OBJECTIVE/METRIC", "OBJECTIVE/lr", "OBJECTIVE/grad_norm", "images_per_s",
-"memory_mib", "seconds"}; held-out values are lines with "eval/..." keys.
+One line of metrics.jsonl a log step, means over the steps since the last line and over all
+processes: {"step", "OBJECTIVE/loss", "OBJECTIVE/METRIC", "OBJECTIVE/lr", "OBJECTIVE/grad_norm",
+"images_per_s", "memory_mib", "seconds"}; held-out values are lines with "eval/..." keys.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zoo.errors import ZooError
+from zoo.progress import watched
 
 
 class TrainingError(ZooError):
@@ -40,7 +41,8 @@ class Report:
         self.board: Any = None
         if self.main:
             _forget_after(run / "metrics.jsonl", step)
-            self.bar = tqdm(total=steps, initial=step, unit="step", disable=None, file=sys.stderr)
+            quiet = not watched()
+            self.bar = tqdm(total=steps, initial=step, unit="step", disable=quiet, file=sys.stderr)
             if importlib.util.find_spec("tensorboard"):
                 from torch.utils.tensorboard import SummaryWriter
 
@@ -72,7 +74,7 @@ class Report:
             self.check()
 
     def check(self) -> None:
-        """Raise TrainingError if a watched value was not finite, naming the step and the way back."""
+        """Raise TrainingError naming the step if a watched value was not finite."""
         if not self.watched:
             return
         finite = torch.isfinite(torch.stack([value for _, _, value in self.watched])).tolist()
@@ -127,9 +129,8 @@ class Report:
             return
         from zoo.images import Images
 
-        (self.run / "grids").mkdir(exist_ok=True)
-        sheet = Images(images.detach().float().cpu().clamp(-1, 1)).grid(columns)
-        sheet.save(self.run / "grids" / f"step-{step:08d}.png")
+        sheet = Images(images.detach().float().cpu().clamp(-1, 1))
+        sheet.save(self.run / "grids" / f"step-{step:08d}.png", columns)
 
     def _means(self, values: Mapping[str, list[Tensor]]) -> dict[str, float]:
         """Mean of each list, then over processes; every process must have the same names."""

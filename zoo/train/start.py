@@ -1,4 +1,4 @@
-"""Everything a run needs before its first step: processes, net, pictures, and the run's own folder."""
+"""What a run needs before its first step: processes, net, pictures, its own folder."""
 
 from __future__ import annotations
 
@@ -26,35 +26,58 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FREE_TABLES = (
-    "optimizer",
-    "schedule",
-    "output",
-)  # what may change when a run goes on: its state fits
-FREE = ("steps", "clip", "checkpoint_every", "keep", "log_every", "threads")  # of [train], and
-FREE += ("grid_every", "grid_count", "eval_every", "eval_batches")
+# What may change when a run goes on, since the state it left still fits: tables, and keys of [train].
+FREE_TABLES = frozenset({"optimizer", "schedule", "output"})
+FREE = frozenset(
+    {"steps", "clip", "accumulate", "checkpoint_every", "keep", "log_every", "threads"}
+)
+FREE |= {"grid_every", "grid_count", "eval_every", "eval_batches"}
 
 
 def processes(recipe: Recipe) -> Any:
     """Accelerate's Accelerator for this process; one of several under `accelerate launch`."""
     try:
         from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate.state import AcceleratorState
     except ImportError as error:
         raise ZooError("Training needs accelerate: pip install 'genzoo[train]'.") from error
     if recipe.train.threads:
         torch.set_num_threads(recipe.train.threads)
+    AcceleratorState._reset_state()  # or a second run in this process could not change precision
     accelerator = Accelerator(
         mixed_precision=recipe.train.precision,
         cpu=not torch.accelerator.is_available(),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        _shard(accelerator)
     share = recipe.train.accumulate * accelerator.num_processes
     if recipe.data.batch % share:
         raise RecipeError(
-            f"[data] batch = {recipe.data.batch} does not divide among {accelerator.num_processes} "
-            f"processes times {recipe.train.accumulate} accumulated parts; take a multiple of {share}."
+            f"[data] batch = {recipe.data.batch} does not divide among "
+            f"{accelerator.num_processes} processes times {recipe.train.accumulate} accumulated "
+            f"parts; take a multiple of {share}."
         )
     return accelerator
+
+
+def _shard(accelerator: Any) -> None:
+    """Set up FSDP (Zhao et al. 2023, arXiv:2304.11277) as torch's `fully_shard` does it.
+
+    accelerate offers it on accelerators only; torch shards over gloo on CPUs just as well, so the
+    state is told so. Each process builds the whole net from the seed before it is cut (accelerate's
+    own way to spare that memory fails on nets with buffers), and mixed precision is autocast's, as
+    without FSDP.
+    """
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    plugin = FullyShardedDataParallelPlugin()  # as `accelerate launch` was told
+    if plugin.fsdp_version != 2:
+        raise RecipeError("FSDP is supported in version 2: `accelerate launch --fsdp_version 2`.")
+    plugin.cpu_ram_efficient_loading = False
+    plugin.mixed_precision_policy = None
+    accelerator.state.fsdp_plugin = plugin
+    accelerator.state.distributed_type = DistributedType.FSDP
 
 
 def left_alone(accelerator: Any) -> AbstractContextManager[None]:
@@ -73,15 +96,15 @@ def settle(recipe: Recipe) -> Recipe:
     card = resolve(recipe.model.from_).card
     if recipe.model.family not in ("", card.family):
         raise RecipeError(
-            f"[model] family = {recipe.model.family!r}, but {recipe.model.from_!r} is of the family "
-            f"{card.family!r}; leave `family` out."
+            f"[model] family = {recipe.model.family!r}, but {recipe.model.from_!r} is of the "
+            f"family {card.family!r}; leave `family` out."
         )
     model = dataclasses.replace(recipe.model, family=card.family, parts=dict(card.parts))
     return dataclasses.replace(recipe, model=model)
 
 
 def build(recipe: Recipe, family: Family) -> tuple[nn.Module, dict[str, Any]]:
-    """The net in training mode on the CPU, its start fixed by the seed, and what run.json says of it."""
+    """The net, its start fixed by the seed, on the CPU, and what run.json says of it."""
     config = dict(recipe.model.config)
     if recipe.model.from_:
         from zoo.hub import resolve
@@ -121,8 +144,8 @@ def take(net: nn.Module, name: str, strict: bool) -> list[str]:
     rest = [key for key in wanted if key not in fits]
     if not fits or (strict and (rest or len(fits) < len(given))):
         raise WeightsError(
-            f"The weights of {name!r} ({len(given)} tensors) fit {len(fits)} of the {len(wanted)} of "
-            f"this net. Not filled: {listed(rest)}. Use `init` to start from those that fit."
+            f"The weights of {name!r} ({len(given)} tensors) fit {len(fits)} of the {len(wanted)} "
+            f"of this net. Not filled: {listed(rest)}. Use `init` to start from those that fit."
         )
     with torch.no_grad():
         for key, value in fits.items():
@@ -147,10 +170,10 @@ def pictures(recipe: Recipe, data: Any) -> tuple[Any, Any]:
 def stream(
     recipe: Recipe, data: Any, accelerator: Any, step: int, flip: bool = False
 ) -> Iterator[Batch]:
-    """This process's share of every batch from `step` on: a function of (seed, step) and the share."""
+    """This process's share of every batch from `step` on, fixed by (seed, step)."""
     from zoo.data import batches
 
-    return batches(
+    found: Iterator[Batch] = batches(
         data,
         recipe.data.batch,
         recipe.train.seed,
@@ -159,12 +182,14 @@ def stream(
         accelerator.num_processes,
         flip,
     )
+    return found
 
 
 def claim(run: Path, recipe: Recipe, step: int, resume: bool) -> None:
-    """Write recipe.toml into the run's folder; refuse another recipe's run or an unasked-for resume.
+    """Write recipe.toml into the run's folder.
 
-    A recipe that was changed where it may be is kept as recipe.until-STEP.toml.
+    A recipe that was changed where it may be is kept as recipe.until-STEP.toml. Raises RecipeError
+    for another recipe's run, or a resume that was not asked for.
     """
     kept = run / "recipe.toml"
     if step and not resume:
@@ -179,7 +204,8 @@ def claim(run: Path, recipe: Recipe, step: int, resume: bool) -> None:
         if changed:
             both = "; ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in changed)
             raise RecipeError(
-                f"{run} was begun with another recipe: {both}. Take the old values, or another folder."
+                f"{run} was begun with another recipe: {both}. Take the old values, or another "
+                "folder."
             )
         kept.rename(run / f"recipe.until-{step:08d}.toml")
     run.mkdir(parents=True, exist_ok=True)

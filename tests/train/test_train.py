@@ -1,0 +1,283 @@
+"""The loop, in this process: what a step does, what is written, what stops it."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import pytest
+import torch
+import toy
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+from zoo.errors import PluginError
+from zoo.hookspecs import hookimpl
+from zoo.train import Objective, RecipeError, TrainingError, checkpoint, load_recipe, train
+from zoo.train.recipe import Data, Model, Optimizer, Recipe, Schedule, Train
+from zoo.train.schedule import scale
+from zoo.train.work import Work, divided, sow, tasks
+
+QUIET = {"dropout": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def recipe(family="toy", config=None, objective=None, data=None, **settings):
+    settings = {"steps": 6, "checkpoint_every": 0, "log_every": 1, **settings}
+    return Recipe(
+        model=Model(family, config=config or {}),
+        data=Data(batch=8, **(data or {})),
+        objective=objective or {},
+        optimizer=Optimizer(lr=1e-2),
+        schedule=Schedule(warmup=2),
+        train=Train(**settings),
+    )
+
+
+def run(given, out, **options):
+    return train(given, out, family=toy.family(given.model.family), data=toy.data(), **options)
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def last(folder, name="model"):
+    return load_file(checkpoint.every(folder)[-1] / f"{name}.safetensors")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_run_learns_and_tells(tmp_path):
+    plan = recipe(steps=60, log_every=10, grid_every=30, eval_every=30, eval_batches=2, ema=0.9)
+    state = torch.random.get_rng_state()
+    folder = run(plan, tmp_path / "run")
+    assert torch.equal(state, torch.random.get_rng_state())  # the caller's generator
+    logged = [line for line in lines(folder) if "coder/loss" in line]
+    assert [line["step"] for line in logged] == [10, 20, 30, 40, 50, 60]
+    assert logged[-1]["coder/loss"] < 0.5 * logged[0]["coder/loss"]
+    assert {"coder/mae", "coder/lr", "coder/grad_norm", "images_per_s", "memory_mib"} < set(
+        logged[0]
+    )
+    held_out = [line for line in lines(folder) if "eval/coder/loss" in line]
+    assert [line["step"] for line in held_out] == [30, 60]
+    grids = sorted(path.name for path in (folder / "grids").iterdir())
+    assert grids == ["step-00000000.png", "step-00000030.png", "step-00000060.png"]
+    with Image.open(folder / "grids" / grids[-1]) as sheet:
+        assert sheet.width > 8 * toy.SIZE > 4 * toy.SIZE > sheet.height > 2 * toy.SIZE - 1
+    assert json.loads((folder / "run.json").read_text())["licences"] == ["CC0-1.0"]
+    assert load_recipe(folder) == plan
+
+
+def test_the_seed_fixes_the_run(tmp_path):
+    plan = recipe(data={"flip": True})
+    one, again = run(plan, tmp_path / "one"), run(plan, tmp_path / "again")
+    assert same(last(one), last(again))
+    seeded = dataclasses.replace(plan, train=dataclasses.replace(plan.train, seed=1))
+    assert not same(last(one), last(run(seeded, tmp_path / "other")))
+
+
+def test_parts_of_a_batch_add_up_to_the_batch(tmp_path):
+    family = toy.family()
+    batch = {
+        "images": torch.stack([row["image"] for row in toy.Pictures(8)]),
+        "captions": "abcdefgh",
+    }
+    halves = divided(batch, 2)
+    assert torch.equal(torch.cat([half["images"] for half in halves]), batch["images"])
+    assert [half["captions"] for half in halves] == ["abcd", "efgh"]
+
+    def objectives(net, recipe):
+        def loss(batch, step):
+            return F.mse_loss(net.decode(net.encode(batch["images"])), batch["images"]), {}
+
+        return [Objective("coder", list(net.parameters()), loss)]
+
+    family = toy.family(objectives=objectives)
+    plan = recipe(config=QUIET)
+    whole = train(plan, tmp_path / "whole", family=family, data=toy.data())
+    plan = dataclasses.replace(plan, train=dataclasses.replace(plan.train, accumulate=4))
+    parts = train(plan, tmp_path / "parts", family=family, data=toy.data())
+    for name, value in last(whole).items():
+        if name != "mean":  # moves once a part
+            torch.testing.assert_close(last(parts)[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_two_objectives_are_the_plain_loop(tmp_path):
+    """The trainer against the same GAN written out in plain torch."""
+    plan = recipe("toygan", QUIET, {"start": 2}, steps=5, clip=0.5, ema=0.9, ema_warmup=False)
+    folder = run(plan, tmp_path)
+
+    sow(0, "net")
+    net = toy.Coder(**QUIET).train()
+    sow(0, "objectives")
+    coder, judge = toy.two_objectives(net, {"start": 2})
+    optimizers = {}
+    for objective in (coder, judge):
+        decayed = [p for p in objective.parameters if p.ndim > 1]
+        rest = [p for p in objective.parameters if p.ndim < 2]
+        groups = [{"params": decayed}, {"params": rest, "weight_decay": 0.0}]
+        optimizers[objective.name] = torch.optim.AdamW(
+            groups, lr=1e-2, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+    average = net.middle.weight.detach().clone()
+    from zoo.data import batches
+
+    source = batches(toy.Pictures(), 8, 0, 0)
+    for step in range(5):
+        batch = next(source)
+        for objective in (coder, judge)[: 1 if step < 2 else 2]:
+            optimizer = optimizers[objective.name]
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-2 * scale(plan.schedule, step, 5, objective.start)
+            sow(0, "step", step, objective.name, 0)
+            optimizer.zero_grad()
+            objective.loss(batch, step)[0].backward()
+            nn.utils.clip_grad_norm_(objective.parameters, 0.5)
+            optimizer.step()
+        average = 0.9 * average + 0.1 * net.middle.weight.detach()
+
+    assert same(last(folder), net.state_dict())
+    written = last(folder, "modules")
+    for key, value in judge.module.state_dict().items():
+        assert torch.equal(written[f"judge.{key}"], value)
+    assert not any(key.startswith("coder.") for key in written)  # a frozen module is not written
+    torch.testing.assert_close(last(folder, "ema")["middle.weight"], average)
+
+
+def test_objectives_find_what_the_one_before_left(tmp_path):
+    def objectives(net, recipe):
+        other = nn.Linear(1, 1)
+
+        def first(batch, step):
+            batch["back"] = net.decode(net.encode(batch["images"]))
+            return batch["back"].square().mean(), {}
+
+        def second(batch, step):
+            assert batch["back"].shape == batch["images"].shape == (4, 3, 8, 8)
+            return other(batch.pop("back").detach().mean()[None]).sum().square(), {}
+
+        return [
+            Objective("first", list(net.parameters()), first),
+            Objective("second", list(other.parameters()), second, other),
+        ]
+
+    family = toy.family(objectives=objectives)
+    folder = train(recipe(accumulate=2, steps=2), tmp_path, family=family, data=toy.data())
+    assert lines(folder)[-1]["second/loss"] >= 0
+
+
+def test_a_loss_that_is_not_finite_stops_naming_the_step_and_the_checkpoint(tmp_path):
+    plan = recipe(objective={"explode_at": 5}, checkpoint_every=2)
+    with pytest.raises(TrainingError, match=r"loss of 'coder' is nan at step 5\. .*step-00000004"):
+        run(plan, tmp_path)
+    assert [checkpoint.steps_of(each) for each in checkpoint.every(tmp_path)] == [2, 4]
+
+
+def test_a_signal_saves_and_stops_and_the_run_goes_on_in_the_same_bits(tmp_path, caplog):
+    plan = recipe("toygan", objective={"start": 2}, steps=8, ema=0.9, channels_last=True)
+    whole = run(plan, tmp_path / "whole")
+
+    def objectives(net, recipe):
+        first, second = toy.two_objectives(net, recipe)
+
+        def stop(step):
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        first.after_step = stop
+        return [first, second]
+
+    handler = signal.getsignal(signal.SIGTERM)
+    family = toy.family("toygan", objectives=objectives)
+    train(plan, tmp_path / "run", family=family, data=toy.data())
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert "Stopped by SIGTERM after 4 of 8 steps" in caplog.text
+    assert checkpoint.steps_of(checkpoint.every(tmp_path / "run")[-1]) == 4
+    folder = run(plan, tmp_path / "run")
+    for name in ("model", "ema", "modules", "optimizer"):
+        assert same(last(whole, name), last(folder, name)), name
+    assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_time_budget_stops_with_a_checkpoint(tmp_path):
+    folder = run(recipe(steps=100_000, log_every=1000), tmp_path, max_minutes=1e-4)
+    assert 1 <= checkpoint.steps_of(checkpoint.every(folder)[-1]) < 100_000
+
+
+def test_what_may_change_when_a_run_goes_on(tmp_path):
+    plan = recipe(steps=2)
+    run(plan, tmp_path)
+    with pytest.raises(RecipeError, match="already holds a run of 2 steps"):
+        run(plan, tmp_path, resume=False)
+    other = dataclasses.replace(plan, data=Data(batch=4))
+    with pytest.raises(RecipeError, match=r"another recipe: data.batch was 8, is 4\. Take"):
+        run(other, tmp_path)
+    run(plan, tmp_path, steps=3)
+    assert load_recipe(tmp_path).train.steps == 3
+    assert load_recipe(tmp_path / "recipe.until-00000002.toml").train.steps == 2
+
+
+def test_bfloat16_stays_near_float32(tmp_path):
+    exact = lines(run(recipe(), tmp_path / "fp32"))[-1]["coder/loss"]
+    folder = run(recipe(precision="bf16"), tmp_path / "bf16")
+    rough = lines(folder)[-1]["coder/loss"]
+    assert rough != exact
+    assert rough == pytest.approx(exact, rel=0.05)
+    assert last(folder)["middle.weight"].dtype == torch.float32
+
+
+def test_a_batch_that_does_not_divide_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="batch = 8 does not divide among 1 processes times 3"):
+        run(recipe(accumulate=3), tmp_path)
+
+
+def test_vectors_are_not_decayed_and_strays_are_refused():
+    net = toy.Coder()
+    work = Work(net, toy.one_objective(net, {}), toy.family())
+    (task,) = tasks(work, recipe())
+    decayed, kept = task.optimizer.param_groups
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.01, 0.0)
+    assert {p.ndim for p in decayed["params"]} == {4}
+    assert {p.ndim for p in kept["params"]} == {1}
+    stray = Objective("stray", [nn.Parameter(torch.ones(1))], lambda batch, step: (None, {}))
+    with pytest.raises(PluginError, match=r"'stray' .* names 1 of 1 parameters .*module="):
+        tasks(Work(net, [stray], toy.family()), recipe())
+    named = dataclasses.replace(recipe(), optimizer=Optimizer(objectives={"codr": Optimizer()}))
+    with pytest.raises(RecipeError, match=r"\[optimizer.codr\].* Did you mean 'coder'\?"):
+        tasks(work, named)
+
+
+def test_parameters_of_no_objective_stay_as_they_are(tmp_path):
+    def objectives(net, recipe):
+        (whole,) = toy.one_objective(net, recipe)
+        return [dataclasses.replace(whole, parameters=list(net.outward.parameters()))]
+
+    family = toy.family(objectives=objectives)
+    folder = train(recipe(steps=2), tmp_path, family=family, data=toy.data())
+    sow(0, "net")
+    fresh = toy.Coder().state_dict()
+    assert torch.equal(last(folder)["middle.weight"], fresh["middle.weight"])
+    assert not torch.equal(last(folder)["outward.weight"], fresh["outward.weight"])
+
+
+def test_samples_are_shown_by_a_family_that_only_samples(tmp_path):
+    def sample(net, count, generator):
+        return torch.tanh(net.decode(torch.randn(count, 6, 2, 2, generator=generator)))
+
+    family = toy.family(encode=None, decode=None, sample=hookimpl(sample))
+    plan = recipe(steps=1, grid_every=1, grid_count=3)
+    folder = train(plan, tmp_path, family=family, data=toy.data())
+    with Image.open(folder / "grids" / "step-00000001.png") as sheet:
+        assert sheet.height == toy.SIZE
