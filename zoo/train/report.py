@@ -29,6 +29,9 @@ class TrainingError(ZooError):
     """Training cannot go on: a loss or a gradient is not finite."""
 
 
+LOOK_EVERY = 200  # values; looking at one that is on an accelerator waits for it
+
+
 class Report:
     """Collects values during steps and writes them; only the main process writes."""
 
@@ -70,7 +73,7 @@ class Report:
     def watch(self, step: int, name: str, value: Tensor) -> None:
         """Take a value that must be finite; on a CPU it is looked at now, elsewhere by `check`."""
         self.watched.append((step, name, value.detach()))
-        if value.device.type == "cpu":
+        if value.device.type == "cpu" or len(self.watched) >= LOOK_EVERY:
             self.check()
 
     def check(self) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What may change when a run goes on, since the state it left still fits: tables, and keys of [train].
+# What may change when a run goes on, since the state it left still fits: tables, and [train]'s keys.
 FREE_TABLES = frozenset({"optimizer", "schedule", "output"})
 FREE = frozenset(
     {"steps", "clip", "accumulate", "checkpoint_every", "keep", "log_every", "threads"}
