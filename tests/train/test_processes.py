@@ -18,7 +18,7 @@ from zoo.train.recipe import parse
 
 TOY = Path(toy.__file__)
 ROOT = TOY.parents[2]
-FILES = ("model", "ema", "modules", "optimizer")
+FILES = ("model", "ema", "modules", "buffers", "optimizer")
 RECIPE = """
 [model]
 family = "toygan"

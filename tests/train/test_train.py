@@ -206,7 +206,7 @@ def test_a_signal_saves_and_stops_and_the_run_goes_on_in_the_same_bits(tmp_path,
     assert "Stopped by SIGTERM after 4 of 8 steps" in caplog.text
     assert checkpoint.steps_of(checkpoint.every(tmp_path / "run")[-1]) == 4
     folder = run(plan, tmp_path / "run")
-    for name in ("model", "ema", "modules", "optimizer"):
+    for name in ("model", "ema", "modules", "buffers", "optimizer"):
         assert same(last(whole, name), last(folder, name)), name
     assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6, 7, 8]
 
@@ -236,6 +236,26 @@ def test_bfloat16_stays_near_float32(tmp_path):
     assert rough != exact
     assert rough == pytest.approx(exact, rel=0.05)
     assert last(folder)["middle.weight"].dtype == torch.float32
+
+
+def test_compiled_children_take_the_same_steps(tmp_path):
+    plain = last(run(recipe(steps=2), tmp_path / "plain"))
+    compiled = last(run(recipe(steps=2, compile="eager"), tmp_path / "compiled"))
+    assert plain.keys() == compiled.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value)
+
+
+def test_a_config_that_cannot_be_built_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"'toy' cannot build from \[model\] config: TypeError"):
+        run(recipe(config={"widht": 3}), tmp_path)
+
+
+def test_the_program_says_what_is_wrong(tmp_path, capsys):
+    from zoo.train.__main__ import main
+
+    assert main([str(tmp_path / "none.toml"), "--out", str(tmp_path / "run")]) == 1
+    assert "zoo train: There is no recipe at" in capsys.readouterr().err
 
 
 def test_a_batch_that_does_not_divide_is_refused(tmp_path):

@@ -52,12 +52,14 @@ class Coder(nn.Module):
         self.middle = nn.Conv2d(width, 6, 1)
         self.outward = nn.ConvTranspose2d(6, 3, 4, 4)
         self.register_buffer("mean", torch.zeros(6))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def encode(self, images):
         latents = self.middle(self.inward(images))
         if self.training:
             with torch.no_grad():
                 self.mean.lerp_(latents.detach().float().mean((0, 2, 3)), 0.1)
+                self.seen += 1
         return latents
 
     def decode(self, latents):

@@ -4,6 +4,7 @@
         model.safetensors      the net's state dict
         ema.safetensors        its averaged parameters, if the recipe averages
         modules.safetensors    trainable parameters and buffers of objectives' own modules
+        buffers.safetensors    buffers that are in no state dict
         optimizer.safetensors  OBJECTIVE/PARAMETER/exp_avg ...
         state.json             step, seconds, gradient scaler, versions
 

@@ -37,7 +37,7 @@ class Objective:
             work in both. Randomness: draw from torch's global generator; the trainer seeds it for
             each (recipe seed, step, part of the batch) before every call, so that a run is fixed by
             its seed and a resumed run repeats it bit for bit. Keep no state outside parameters and
-            buffers: what is not in a state_dict is lost on resume.
+            buffers: what is neither is lost on resume.
         module: A module that is not part of the net (a discriminator, LPIPS). The trainer moves it
             to the device and writes its trainable parameters and buffers into checkpoints (frozen
             parameters are not written); it is never part of a card's weights.

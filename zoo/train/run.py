@@ -159,6 +159,7 @@ class Run:
         tensors = {
             "model": {name: whole(tensor) for name, tensor in net.items()},
             "modules": {name: whole(t) for name, t in self.work.modules_state().items()},
+            "buffers": {name: whole(t) for name, t in self.work.buffers_state().items()},
             "optimizer": {
                 f"{task.objective.name}/{name}/{key}": whole(value)
                 for task in self.tasks
@@ -189,6 +190,7 @@ class Run:
         tensors, state = checkpoint.read(folder)
         _into(self.work.net.state_dict(), tensors["model"], folder / "model.safetensors")
         _into(self.work.modules_state(), tensors["modules"], folder / "modules.safetensors")
+        _into(self.work.buffers_state(), tensors["buffers"], folder / "buffers.safetensors")
         if self.ema is not None:
             self.ema.load(tensors["ema"])
         kept: dict[tuple[str, str], dict[str, Tensor]] = {}

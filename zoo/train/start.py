@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What may change when a run goes on, since the state it left still fits: tables, and [train]'s keys.
+# What may change when a run goes on, as the state it left still fits: tables, and [train]'s keys.
 FREE_TABLES = frozenset({"optimizer", "schedule", "output"})
 FREE = frozenset(
     {"steps", "clip", "accumulate", "checkpoint_every", "keep", "log_every", "threads"}
@@ -116,8 +116,15 @@ def build(recipe: Recipe, family: Family) -> tuple[nn.Module, dict[str, Any]]:
 
         parts = {role: zoo.load(name) for role, name in recipe.model.parts.items()}
     sow(recipe.train.seed, "net")
-    net = family.call("build", config=config, parts=parts)
-    about = {"family": family.name, "config": config, "parts": dict(recipe.model.parts)}
+    try:
+        net: nn.Module = family.call("build", config=config, parts=parts)
+    except (TypeError, KeyError, ValueError) as error:
+        raise RecipeError(
+            f"The family {family.name!r} cannot build from [model] config: {type(error).__name__}: "
+            f"{error}. Its keys: {listed(config)}."
+        ) from error
+    about: dict[str, Any] = {"family": family.name, "config": config}
+    about["parts"] = dict(recipe.model.parts)
     about["parameters"] = sum(p.numel() for p in net.parameters())
     if recipe.model.from_:
         take(net, recipe.model.from_, strict=True)

@@ -76,6 +76,11 @@ class Work(nn.Module):
         frozen = {name for name, p in every if not p.requires_grad}
         return {name: t for name, t in self.extra.state_dict().items() if name not in frozen}
 
+    def buffers_state(self) -> dict[str, Tensor]:
+        """Buffers in no state dict (counts that a family keeps out of its weights files)."""
+        kept = self.state_dict().keys()
+        return {name: buffer for name, buffer in self.named_buffers() if name not in kept}
+
 
 @dataclass
 class Task:
@@ -132,7 +137,10 @@ def tasks(work: Work, recipe: Recipe) -> list[Task]:
 def sow(seed: int, *place: str | int) -> None:
     """Seed torch's global generators for one place of a run, by the seed and the place."""
     numbers = (each if isinstance(each, int) else crc32(each.encode()) for each in place)
-    torch.manual_seed(rng.derive(seed, *numbers))
+    chosen = rng.derive(seed, *numbers)
+    torch.default_generator.manual_seed(chosen)  # torch.manual_seed takes half a millisecond
+    if torch.accelerator.is_available():
+        torch.get_device_module().manual_seed(chosen)
 
 
 def divided(batch: Batch, parts: int) -> list[dict[str, Any]]:
