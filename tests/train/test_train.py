@@ -1,62 +1,22 @@
-"""The loop, in this process: what a step does, what is written, what stops it."""
+"""The loop, in this process: what a step does and what is written."""
 
 import dataclasses
 import json
-import os
-import signal
 
 import pytest
 import torch
 import toy
 from PIL import Image
-from safetensors.torch import load_file
+from runs import QUIET, last, lines, recipe, run, same
 from torch import nn
 from torch.nn import functional as F
 
 from zoo.errors import PluginError
 from zoo.hookspecs import hookimpl
-from zoo.train import Objective, RecipeError, TrainingError, checkpoint, load_recipe, train
-from zoo.train.recipe import Data, Model, Optimizer, Recipe, Schedule, Train
+from zoo.train import Objective, RecipeError, load_recipe, train
+from zoo.train.recipe import Optimizer
 from zoo.train.schedule import scale
 from zoo.train.work import Work, divided, sow, tasks
-
-QUIET = {"dropout": 0.0}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def recipe(family="toy", config=None, objective=None, data=None, **settings):
-    settings = {"steps": 6, "checkpoint_every": 0, "log_every": 1, **settings}
-    return Recipe(
-        model=Model(family, config=config or {}),
-        data=Data(batch=8, **(data or {})),
-        objective=objective or {},
-        optimizer=Optimizer(lr=1e-2),
-        schedule=Schedule(warmup=2),
-        train=Train(**settings),
-    )
-
-
-def run(given, out, **options):
-    return train(given, out, family=toy.family(given.model.family), data=toy.data(), **options)
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def last(folder, name="model"):
-    return load_file(checkpoint.every(folder)[-1] / f"{name}.safetensors")
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_a_run_learns_and_tells(tmp_path):
@@ -178,57 +138,6 @@ def test_objectives_find_what_the_one_before_left(tmp_path):
     assert lines(folder)[-1]["second/loss"] >= 0
 
 
-def test_a_loss_that_is_not_finite_stops_naming_the_step_and_the_checkpoint(tmp_path):
-    plan = recipe(objective={"explode_at": 5}, checkpoint_every=2)
-    with pytest.raises(TrainingError, match=r"loss of 'coder' is nan at step 5\. .*step-00000004"):
-        run(plan, tmp_path)
-    assert [checkpoint.steps_of(each) for each in checkpoint.every(tmp_path)] == [2, 4]
-
-
-def test_a_signal_saves_and_stops_and_the_run_goes_on_in_the_same_bits(tmp_path, caplog):
-    plan = recipe("toygan", objective={"start": 2}, steps=8, ema=0.9, channels_last=True)
-    whole = run(plan, tmp_path / "whole")
-
-    def objectives(net, recipe):
-        first, second = toy.two_objectives(net, recipe)
-
-        def stop(step):
-            if step == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        first.after_step = stop
-        return [first, second]
-
-    handler = signal.getsignal(signal.SIGTERM)
-    family = toy.family("toygan", objectives=objectives)
-    train(plan, tmp_path / "run", family=family, data=toy.data())
-    assert signal.getsignal(signal.SIGTERM) is handler
-    assert "Stopped by SIGTERM after 4 of 8 steps" in caplog.text
-    assert checkpoint.steps_of(checkpoint.every(tmp_path / "run")[-1]) == 4
-    folder = run(plan, tmp_path / "run")
-    for name in ("model", "ema", "modules", "buffers", "optimizer"):
-        assert same(last(whole, name), last(folder, name)), name
-    assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6, 7, 8]
-
-
-def test_a_time_budget_stops_with_a_checkpoint(tmp_path):
-    folder = run(recipe(steps=100_000, log_every=1000), tmp_path, max_minutes=1e-4)
-    assert 1 <= checkpoint.steps_of(checkpoint.every(folder)[-1]) < 100_000
-
-
-def test_what_may_change_when_a_run_goes_on(tmp_path):
-    plan = recipe(steps=2)
-    run(plan, tmp_path)
-    with pytest.raises(RecipeError, match="already holds a run of 2 steps"):
-        run(plan, tmp_path, resume=False)
-    other = dataclasses.replace(plan, data=Data(batch=4))
-    with pytest.raises(RecipeError, match=r"another recipe: data.batch was 8, is 4\. Take"):
-        run(other, tmp_path)
-    run(plan, tmp_path, steps=3)
-    assert load_recipe(tmp_path).train.steps == 3
-    assert load_recipe(tmp_path / "recipe.until-00000002.toml").train.steps == 2
-
-
 def test_bfloat16_stays_near_float32(tmp_path):
     exact = lines(run(recipe(), tmp_path / "fp32"))[-1]["coder/loss"]
     folder = run(recipe(precision="bf16"), tmp_path / "bf16")
@@ -290,6 +199,23 @@ def test_parameters_of_no_objective_stay_as_they_are(tmp_path):
     fresh = toy.Coder().state_dict()
     assert torch.equal(last(folder)["middle.weight"], fresh["middle.weight"])
     assert not torch.equal(last(folder)["outward.weight"], fresh["outward.weight"])
+
+
+def test_every_module_keeps_the_mode_it_came_in(tmp_path):
+    seen = []
+
+    def objectives(net, recipe):
+        frozen = nn.Dropout(0.5).eval()
+
+        def loss(batch, step):
+            seen.append((net.training, net.inward.training, frozen.training))
+            return net.encode(batch["images"]).square().mean(), {}
+
+        return [Objective("coder", list(net.parameters()), loss, frozen)]
+
+    plan = recipe(steps=2, eval_every=1, eval_batches=1)
+    train(plan, tmp_path, family=toy.family(objectives=objectives), data=toy.data())
+    assert seen == [(True, True, False), (False, False, False)] * 2
 
 
 def test_samples_are_shown_by_a_family_that_only_samples(tmp_path):

@@ -2,7 +2,8 @@
 
 A step n draws the batch that (seed, n) names, gives each objective its turn (backward, clip,
 AdamW), then averages the weights. Nothing that shapes a step lives outside the checkpoint and the
-recipe, so a run that was killed and resumed ends in the same bits as one that was not.
+recipe, so a run that was killed and resumed ends in the same bits as one that was not (where the
+device's kernels are deterministic: CPUs' are, CUDA's are with torch.use_deterministic_algorithms).
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.train import checkpoint
+from zoo.train.folder import claim, describe
+from zoo.train.processes import left_alone, processes
 from zoo.train.recipe import Recipe, load_recipe
 from zoo.train.report import Report
 from zoo.train.run import Run
-from zoo.train.start import build, claim, describe, left_alone, pictures, processes, settle, stream
+from zoo.train.start import build, pictures, settle, stream
 from zoo.train.stop import Stop
 from zoo.train.work import divided
 
@@ -64,11 +67,11 @@ def train(
     if accelerator.is_main_process:
         claim(run, recipe, step, resume)
     with left_alone(accelerator), Stop(accelerator, max_minutes) as stop:
-        net, about = build(recipe, family)
+        net, about = build(recipe, family, fresh=step == 0)
         state = Run(recipe, accelerator, family, net)
         if kept:
             state.restore(kept[-1])
-        if accelerator.is_main_process:
+        if accelerator.is_main_process and step == 0:
             describe(run, about, training, recipe.data.name)
         batches = stream(recipe, training, accelerator, step, recipe.data.flip)
         with Report(run, accelerator, step, recipe.train.steps) as report:

@@ -40,7 +40,8 @@ class Objective:
             buffers: what is neither is lost on resume.
         module: A module that is not part of the net (a discriminator, LPIPS). The trainer moves it
             to the device and writes its trainable parameters and buffers into checkpoints (frozen
-            parameters are not written); it is never part of a card's weights.
+            parameters are not written) and leaves it in the mode it comes in (a frozen LPIPS in
+            evaluation mode); it is never part of a card's weights.
         start: First step at which the objective is used; its learning-rate warm-up starts there.
         after_step: Called with the step after this objective's optimizer moved (codebook revival
             ...), with torch's global generator seeded alike on all processes.

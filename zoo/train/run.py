@@ -36,7 +36,7 @@ class Run:
         net.to(accelerator.device)
         sow(recipe.train.seed, "objectives")
         objectives = family.call("objectives", net=net, recipe=dict(recipe.objective))
-        self.work = Work(net, objectives, family).to(accelerator.device).train()
+        self.work = Work(net, objectives, family).to(accelerator.device)
         if recipe.train.channels_last:
             self.work.to(memory_format=torch.channels_last)
         self.tasks = tasks(self.work, recipe)
@@ -47,9 +47,7 @@ class Run:
         self.parameters = dict(self.work.named_parameters())  # FSDP has replaced them
         self.trained = [p for p in self.parameters.values() if p.requires_grad]
         if recipe.train.compile:
-            for (
-                child
-            ) in net.children():  # losses may call the net's methods: compile what they call
+            for child in net.children():  # not the net: losses may call its other methods
                 child.compile(backend=recipe.train.compile)
         self.ema = Ema(net, recipe.train.ema, recipe.train.ema_warmup) if recipe.train.ema else None
         self.seconds, self.since = 0.0, time.monotonic()
@@ -103,12 +101,14 @@ class Run:
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """Evaluation mode with averaged weights, no gradients."""
+        """Evaluation mode, averaged weights, no gradients; then each module's own mode again."""
+        modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         with torch.no_grad(), self.ema.applied() if self.ema else nullcontext():
             yield
             release(self.model)
-        self.model.train()
+        for module, mode in modes:
+            module.training = mode
 
     def evaluate(self, data: Any, step: int, report: Report) -> None:
         """Losses of all started objectives on the same held-out batches each time."""

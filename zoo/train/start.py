@@ -1,23 +1,18 @@
-"""What a run needs before its first step: processes, net, pictures, its own folder."""
+"""What a run starts from: the net, its weights, and the pictures."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-import os
-import platform
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from zoo.errors import WeightsError, ZooError, listed
+from zoo.errors import WeightsError, listed
 from zoo.train.objective import Batch
-from zoo.train.recipe import Recipe, load_recipe
+from zoo.train.recipe import Recipe
 from zoo.train.table import RecipeError
 from zoo.train.work import sow
 
@@ -25,66 +20,6 @@ if TYPE_CHECKING:
     from zoo.plugins import Family
 
 log = logging.getLogger(__name__)
-
-# What may change when a run goes on, as the state it left still fits: tables, and [train]'s keys.
-FREE_TABLES = frozenset({"optimizer", "schedule", "output"})
-FREE = frozenset(
-    {"steps", "clip", "accumulate", "checkpoint_every", "keep", "log_every", "threads"}
-)
-FREE |= {"grid_every", "grid_count", "eval_every", "eval_batches"}
-
-
-def processes(recipe: Recipe) -> Any:
-    """Accelerate's Accelerator for this process; one of several under `accelerate launch`."""
-    try:
-        from accelerate import Accelerator, DistributedDataParallelKwargs
-        from accelerate.state import AcceleratorState
-    except ImportError as error:
-        raise ZooError("Training needs accelerate: pip install 'genzoo[train]'.") from error
-    if recipe.train.threads:
-        torch.set_num_threads(recipe.train.threads)
-    AcceleratorState._reset_state()  # or a second run in this process could not change precision
-    accelerator = Accelerator(
-        mixed_precision=recipe.train.precision,
-        cpu=not torch.accelerator.is_available(),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        _shard(accelerator)
-    share = recipe.train.accumulate * accelerator.num_processes
-    if recipe.data.batch % share:
-        raise RecipeError(
-            f"[data] batch = {recipe.data.batch} does not divide among "
-            f"{accelerator.num_processes} processes times {recipe.train.accumulate} accumulated "
-            f"parts; take a multiple of {share}."
-        )
-    return accelerator
-
-
-def _shard(accelerator: Any) -> None:
-    """Set up FSDP (Zhao et al. 2023, arXiv:2304.11277) as torch's `fully_shard` does it.
-
-    accelerate offers it on accelerators only; torch shards over gloo on CPUs just as well, so the
-    state is told so. Each process builds the whole net from the seed before it is cut (accelerate's
-    own way to spare that memory fails on nets with buffers), and mixed precision is autocast's, as
-    without FSDP.
-    """
-    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-
-    plugin = FullyShardedDataParallelPlugin()  # as `accelerate launch` was told
-    if plugin.fsdp_version != 2:
-        raise RecipeError("FSDP is supported in version 2: `accelerate launch --fsdp_version 2`.")
-    plugin.cpu_ram_efficient_loading = False
-    plugin.mixed_precision_policy = None
-    accelerator.state.fsdp_plugin = plugin
-    accelerator.state.distributed_type = DistributedType.FSDP
-
-
-def left_alone(accelerator: Any) -> AbstractContextManager[None]:
-    """A block after which torch's global generators are as they were before it."""
-    index = accelerator.device.index
-    devices = [index or 0] if accelerator.device.type == "cuda" else []
-    return torch.random.fork_rng(devices)
 
 
 def settle(recipe: Recipe) -> Recipe:
@@ -103,8 +38,11 @@ def settle(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, model=model)
 
 
-def build(recipe: Recipe, family: Family) -> tuple[nn.Module, dict[str, Any]]:
-    """The net, its start fixed by the seed, on the CPU, and what run.json says of it."""
+def build(recipe: Recipe, family: Family, fresh: bool) -> tuple[nn.Module, dict[str, Any]]:
+    """The net, its start fixed by the seed, on the CPU, and what run.json says of it.
+
+    Weights of a card are taken for a `fresh` run only: one that goes on has its own.
+    """
     config = dict(recipe.model.config)
     if recipe.model.from_:
         from zoo.hub import resolve
@@ -126,9 +64,9 @@ def build(recipe: Recipe, family: Family) -> tuple[nn.Module, dict[str, Any]]:
     about: dict[str, Any] = {"family": family.name, "config": config}
     about["parts"] = dict(recipe.model.parts)
     about["parameters"] = sum(p.numel() for p in net.parameters())
-    if recipe.model.from_:
+    if fresh and recipe.model.from_:
         take(net, recipe.model.from_, strict=True)
-    if recipe.model.init:
+    if fresh and recipe.model.init:
         about["not_in_init"] = take(net, recipe.model.init, strict=False)
         log.info("Not in %s: %s", recipe.model.init, listed(about["not_in_init"]))
     return net.train(), about
@@ -190,63 +128,3 @@ def stream(
         flip,
     )
     return found
-
-
-def claim(run: Path, recipe: Recipe, step: int, resume: bool) -> None:
-    """Write recipe.toml into the run's folder.
-
-    A recipe that was changed where it may be is kept as recipe.until-STEP.toml. Raises RecipeError
-    for another recipe's run, or a resume that was not asked for.
-    """
-    kept = run / "recipe.toml"
-    if step and not resume:
-        raise RecipeError(
-            f"{run} already holds a run of {step} steps. Resume it, or take another folder."
-        )
-    if step and kept.is_file() and (old := load_recipe(kept)) != recipe:
-        before, now = _fixed(old), _fixed(recipe)
-        changed = sorted(
-            key for key in before.keys() | now.keys() if before.get(key) != now.get(key)
-        )
-        if changed:
-            both = "; ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in changed)
-            raise RecipeError(
-                f"{run} was begun with another recipe: {both}. Take the old values, or another "
-                "folder."
-            )
-        kept.rename(run / f"recipe.until-{step:08d}.toml")
-    run.mkdir(parents=True, exist_ok=True)
-    kept.write_text(recipe.text(), encoding="utf-8")
-
-
-def _fixed(recipe: Recipe) -> dict[str, Any]:
-    """Every setting that the state of a run depends on, by dotted name."""
-    return {
-        f"{table}.{key}": value
-        for table, values in dataclasses.asdict(recipe).items()
-        if table not in FREE_TABLES
-        for key, value in values.items()
-        if not (table == "train" and key in FREE)
-    }
-
-
-def describe(run: Path, about: dict[str, Any], data: Any, name: str) -> None:
-    """Write run.json: what `finish` puts on the card and the recipe does not say."""
-    about = {
-        **about,
-        "data": getattr(data, "name", name or type(data).__name__),
-        "licences": sorted(getattr(data, "licences", ())),
-        "images": len(data),
-        "image": list(data[0]["image"].shape),
-        "machine": machine(),
-    }
-    text = json.dumps(about, indent=1, default=str) + "\n"
-    (run / "run.json").write_text(text, encoding="utf-8")
-
-
-def machine() -> str:
-    """The hardware in a few words."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()} x {int(os.environ.get('WORLD_SIZE', 1))}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
