@@ -147,6 +147,9 @@ def test_bfloat16_stays_near_float32(tmp_path):
     assert last(folder)["middle.weight"].dtype == torch.float32
 
 
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute:UserWarning"
+)  # torch 2.15's own, of its input
 def test_compiled_children_take_the_same_steps(tmp_path):
     plain = last(run(recipe(steps=2), tmp_path / "plain"))
     compiled = last(run(recipe(steps=2, compile="eager"), tmp_path / "compiled"))
@@ -158,6 +161,16 @@ def test_compiled_children_take_the_same_steps(tmp_path):
 def test_a_config_that_cannot_be_built_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"'toy' cannot build from \[model\] config: TypeError"):
         run(recipe(config={"widht": 3}), tmp_path)
+
+
+def test_the_bar_is_for_those_who_watch(tmp_path, capsys, monkeypatch):
+    run(recipe(steps=2), tmp_path / "quiet")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("ZOO_PROGRESS", "1")
+    run(recipe(steps=2), tmp_path / "watched")
+    shown = capsys.readouterr().err
+    assert "2/2" in shown
+    assert "coder/loss=" in shown
 
 
 def test_the_program_says_what_is_wrong(tmp_path, capsys):

@@ -86,9 +86,7 @@ def _loop(
     plan, total = state.recipe.train, state.recipe.train.steps
     saved, reason = step if step else -1, ""
     if step == 0 and held_out is not None and plan.grid_every:
-        state.preview(
-            held_out, 0, report
-        )  # what the grids cannot show should fail now, not in an hour
+        state.preview(held_out, 0, report)  # a grid that cannot be made should fail now
     while step < total and not reason:
         shared = divided(state.place(next(batches)), plan.accumulate)
         rates = {}
@@ -103,14 +101,15 @@ def _loop(
         step += 1  # from here on: steps taken
         if _due(step, plan.log_every, total):
             report.log(step, state.elapsed(), rates)
-        if held_out is not None and _due(step, plan.eval_every, total):
-            state.evaluate(held_out, step, report)
-        if held_out is not None and _due(step, plan.grid_every, total):
-            state.preview(held_out, step, report)
-        if _due(step, plan.checkpoint_every, total):
-            report.check()
-            state.save(run, step)
-            saved = step
+        with report.aside():
+            if held_out is not None and _due(step, plan.eval_every, total):
+                state.evaluate(held_out, step, report)
+            if held_out is not None and _due(step, plan.grid_every, total):
+                state.preview(held_out, step, report)
+            if _due(step, plan.checkpoint_every, total):
+                report.check()
+                state.save(run, step)
+                saved = step
     if saved != step:
         report.check()
         state.save(run, step)

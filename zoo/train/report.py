@@ -12,7 +12,8 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -90,6 +91,13 @@ class Report:
                     "warm-up or a smaller clip, which may change when a run goes on."
                 )
         self.watched.clear()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A block whose time is not that of steps: images_per_s leaves it out."""
+        begun = time.monotonic()
+        yield
+        self.since += time.monotonic() - begun
 
     def stepped(self, pictures: int) -> None:
         """Count one step of so many pictures."""
