@@ -107,13 +107,13 @@ def test_a_killed_run_goes_on_in_the_same_bits(tmp_path):
         expected, found = tensors(whole, name), tensors(run, name)
         assert expected.keys() == found.keys()
         assert all((expected[key] == found[key]).all() for key in expected), name
-    assert_the_same_curve(whole, run, 12 + 2)
+    assert_the_same_curve(whole, run, 12 + 3)
 
 
 def test_two_processes_share_the_work(tmp_path):
     whole = here(RECIPE, tmp_path / "whole")
     one_part = RECIPE.replace("accumulate = 2", "accumulate = 1")
-    assert_the_same_curve(launched(["--multi_gpu"], tmp_path / "run", one_part), whole, 12 + 2)
+    assert_the_same_curve(launched(["--multi_gpu"], tmp_path / "run", one_part), whole, 12 + 3)
 
 
 def test_two_processes_share_the_weights(tmp_path):
@@ -124,6 +124,6 @@ def test_two_processes_share_the_weights(tmp_path):
     shutil.rmtree(checkpoint.every(run)[-1])
     one_part = RECIPE.replace("accumulate = 2", "accumulate = 1")
     launched(["--use_fsdp", "--fsdp_version", "2"], run, one_part)
-    assert_the_same_curve(whole, run, 12 + 2)
+    assert_the_same_curve(whole, run, 12 + 3)
     for key, value in tensors(whole, "ema").items():
         assert torch.allclose(value, tensors(run, "ema")[key], rtol=1e-3, atol=1e-4), key

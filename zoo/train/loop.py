@@ -73,7 +73,8 @@ def train(
             state.restore(kept[-1])
         if accelerator.is_main_process and step == 0:
             describe(run, about, training, recipe.data.name)
-        batches = stream(recipe, training, accelerator, step, recipe.data.flip)
+        size, flip = recipe.data.batch, recipe.data.flip
+        batches = stream(recipe, training, accelerator, step, size, flip)
         with Report(run, accelerator, step, recipe.train.steps) as report:
             _loop(state, run, step, batches, held_out, report, stop)
     return run
@@ -85,10 +86,13 @@ def _loop(
     """Steps `step` to the end of the recipe, or to a reason to stop."""
     plan, total = state.recipe.train, state.recipe.train.steps
     saved, reason = step if step else -1, ""
-    if step == 0 and held_out is not None and plan.grid_every:
-        state.preview(held_out, 0, report)  # a grid that cannot be made should fail now
+    if step == 0 and held_out is not None:  # also so that what cannot work fails now
+        if plan.eval_every:
+            state.evaluate(held_out, 0, report)
+        if plan.grid_every:
+            state.preview(held_out, 0, report)
     while step < total and not reason:
-        shared = divided(state.place(next(batches)), plan.accumulate)
+        shared = [state.place(each) for each in divided(next(batches), plan.accumulate)]
         rates = {}
         for task in state.tasks:
             if step >= task.objective.start:

@@ -20,6 +20,8 @@ def processes(recipe: Recipe) -> Any:
         from accelerate.state import AcceleratorState
     except ImportError as error:
         raise ZooError("Training needs accelerate: pip install 'genzoo[train]'.") from error
+    if recipe.train.precision == "fp16" and not torch.accelerator.is_available():
+        raise RecipeError("[train] precision = 'fp16' needs an accelerator; CPUs take 'bf16'.")
     if recipe.train.threads:
         torch.set_num_threads(recipe.train.threads)
     AcceleratorState._reset_state()  # or a second run in this process could not change precision

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import resource
 import sys
 import time
@@ -124,7 +125,8 @@ class Report:
         if not self.main:
             return
         with (self.run / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            told = {name: v if math.isfinite(v) else None for name, v in values.items()}
+            file.write(json.dumps({"step": step, **told}) + "\n")
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)
@@ -167,7 +169,7 @@ def _forget_after(path: Path, step: int) -> None:
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if 0 < step >= json.loads(line)["step"]:
                 kept.append(line + "\n")
         except ValueError:
             continue

@@ -60,10 +60,10 @@ class Run:
         for group in task.optimizer.param_groups:
             group["lr"] = self.lr(task, step)
         task.optimizer.zero_grad()
-        first = accelerator.process_index * len(batches)  # of all parts of this step's batch
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
-            sow(train.seed, "step", step, name, first + index)
+            place = accelerator.process_index + accelerator.num_processes * index
+            sow(train.seed, "step", step, name, place)
             with nullcontext() if last else accelerator.no_sync(self.model):
                 loss, metrics = self.call(name, batch, step)
                 report.watch(step, f"loss of {name!r}", loss)
@@ -113,7 +113,9 @@ class Run:
     def evaluate(self, data: Any, step: int, report: Report) -> None:
         """Losses of all started objectives on the same held-out batches each time."""
         values: dict[str, list[Tensor]] = {}
-        source = stream(self.recipe, data, self.accelerator, 0)
+        world = self.accelerator.num_processes
+        size = min(self.recipe.data.batch, len(data)) // world * world
+        source = stream(self.recipe, data, self.accelerator, 0, size)
         with self.showing():
             for index in range(self.recipe.train.eval_batches):
                 batch = self.place(next(source))
@@ -128,14 +130,10 @@ class Run:
 
     def preview(self, data: Any, step: int, report: Report) -> None:
         """A grid of held-out pictures over their reconstructions, or of samples."""
+        from zoo.data import collate
+
         count = min(self.recipe.train.grid_count, len(data))
-        rows = [data[index] for index in range(count)]
-        images = torch.stack([row["image"] for row in rows]).float() / 127.5 - 1
-        batch: dict[str, Any] = {"images": images}
-        if rows[0].get("label") is not None:
-            batch["labels"] = torch.tensor([row["label"] for row in rows])
-        if rows[0].get("caption") is not None:
-            batch["captions"] = [row["caption"] for row in rows]
+        batch = collate([data[index] for index in range(count)])
         sow(self.recipe.train.seed, "preview")
         with self.showing():
             shown = self.call(PREVIEW, self.place(batch), step)
@@ -145,8 +143,9 @@ class Run:
         """The batch on this process's device, in the net's memory format."""
         device = self.accelerator.device
         placed = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-        if self.recipe.train.channels_last:
-            placed["images"] = placed["images"].contiguous(memory_format=torch.channels_last)
+        last = self.recipe.train.channels_last
+        layout = torch.channels_last if last else torch.contiguous_format
+        placed["images"] = placed["images"].contiguous(memory_format=layout)
         return placed
 
     def elapsed(self) -> float:

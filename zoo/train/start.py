@@ -113,14 +113,14 @@ def pictures(recipe: Recipe, data: Any) -> tuple[Any, Any]:
 
 
 def stream(
-    recipe: Recipe, data: Any, accelerator: Any, step: int, flip: bool = False
+    recipe: Recipe, data: Any, accelerator: Any, step: int, size: int, flip: bool = False
 ) -> Iterator[Batch]:
-    """This process's share of every batch from `step` on, fixed by (seed, step)."""
+    """This process's share of batches of `size` from `step` on, fixed by (seed, step)."""
     from zoo.data import batches
 
     found: Iterator[Batch] = batches(
         data,
-        recipe.data.batch,
+        size,
         recipe.train.seed,
         step,
         accelerator.process_index,

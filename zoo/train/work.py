@@ -144,9 +144,9 @@ def sow(seed: int, *place: str | int) -> None:
 
 
 def divided(batch: Batch, parts: int) -> list[dict[str, Any]]:
-    """A batch as so many batches of equal size, in its order."""
-    rows = len(batch["images"]) // parts
-    return [
-        {key: value[index * rows : (index + 1) * rows] for key, value in batch.items()}
-        for index in range(parts)
-    ]
+    """A batch as so many of equal size: part i has every picture whose place is i modulo `parts`.
+
+    Processes share a batch the same way (zoo.data.batches), so that w processes taking a parts each
+    see the very parts that one process taking w * a sees.
+    """
+    return [{key: value[index::parts] for key, value in batch.items()} for index in range(parts)]
