@@ -1,9 +1,10 @@
-"""Families of a few hundred parameters, and pictures to train them on; run as a program, it trains one.
+"""Families of a thousand parameters, and pictures to train them on.
 
-`python toy.py RECIPE OUT [KILL_AT]` trains the family that the recipe names; it kills itself with SIGKILL
-at the start of step KILL_AT, in the middle of nothing in particular, as a power cut would.
+`python toy.py RECIPE OUT [KILL_AT]` trains the family that the recipe names. With KILL_AT the
+process kills itself with SIGKILL in the middle of that step, as a power cut would.
 """
 
+import dataclasses
 import os
 import signal
 import sys
@@ -43,7 +44,8 @@ class Pictures:
 
 
 class Coder(nn.Module):
-    """Pictures to 6 numbers and back, with dropout (noise) and a running mean (a buffer that moves)."""
+    """Pictures to 6 numbers and back, with dropout (noise) and a running mean (a buffer that
+    moves)."""
 
     def __init__(self, width=16, dropout=0.1):
         super().__init__()
@@ -51,12 +53,14 @@ class Coder(nn.Module):
         self.middle = nn.Conv2d(width, 6, 1)
         self.outward = nn.ConvTranspose2d(6, 3, 4, 4)
         self.register_buffer("mean", torch.zeros(6))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def encode(self, images):
         latents = self.middle(self.inward(images))
         if self.training:
             with torch.no_grad():
                 self.mean.lerp_(latents.detach().float().mean((0, 2, 3)), 0.1)
+                self.seen += 1
         return latents
 
     def decode(self, latents):
@@ -122,29 +126,37 @@ def two_objectives(net, recipe):
     ]
 
 
-def family(name="toy"):
-    """The toy family of that name: `toy` with one objective, `toygan` with two."""
+def family(name="toy", objectives=None, **hooks):
+    """The toy family `toy` (one objective) or `toygan` (two); `hooks` replace its own."""
+    objectives = objectives or (two_objectives if name == "toygan" else one_objective)
     made = types.ModuleType(name)
-    made.build, made.encode, made.decode = build, encode, decode
-    made.objectives = hookimpl(two_objectives if name == "toygan" else one_objective)
+    found = {"build": build, "encode": encode, "decode": decode, "objectives": hookimpl(objectives)}
+    for hook, function in {**found, **hooks}.items():
+        if function is not None:
+            setattr(made, hook, function)
     return register(name, made)
 
 
-def data(kill_at=None):
-    """Training and held-out pictures; counting `kill_at` batches of 8 later the process dies."""
-    training = Pictures()
-    if kill_at is not None:
-        read, seen = training.__getitem__, [0]
+def dying(name, step):
+    """The objectives of that family, in a process that is killed in the middle of `step`."""
+    plain = two_objectives if name == "toygan" else one_objective
 
-        class Doomed(Pictures):
-            def __getitem__(self, index):
-                seen[0] += 1
-                if seen[0] > kill_at * 8:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return read(index)
+    def objectives(net, recipe):
+        first, *rest = plain(net, recipe)
 
-        training = Doomed()
-    return training, Pictures(16, first=1000)
+        def loss(batch, now):
+            if now == step and net.training:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return first.loss(batch, now)
+
+        return [dataclasses.replace(first, loss=loss), *rest]
+
+    return objectives
+
+
+def data():
+    """Training and held-out pictures."""
+    return Pictures(), Pictures(16, first=1000)
 
 
 if __name__ == "__main__":
@@ -152,5 +164,6 @@ if __name__ == "__main__":
 
     torch.set_num_threads(1)
     recipe = load_recipe(sys.argv[1])
-    kill_at = int(sys.argv[3]) if len(sys.argv) > 3 else None
-    train(recipe, sys.argv[2], family=family(recipe.model.family), data=data(kill_at))
+    name = recipe.model.family
+    killed = dying(name, int(sys.argv[3])) if len(sys.argv) > 3 else None
+    train(recipe, sys.argv[2], family=family(name, objectives=killed), data=data())
