@@ -1,4 +1,5 @@
-"""Every test has a store of its own and one thread, and reaches no network that it did not start."""
+"""Every test has a store of its own and one thread, and reaches no network that it did not
+start."""
 
 import os
 import sys

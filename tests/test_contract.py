@@ -1,4 +1,5 @@
-"""A stranger's plugin, really installed with pip, keeps the contract; broken ones are caught by name."""
+"""A stranger's plugin, really installed with pip, keeps the contract; broken ones are caught by
+name."""
 
 import json
 import os
@@ -23,7 +24,10 @@ from zoo.errors import ZooError
 from zoo.testing import CHECKS, Subject
 from unittest import SkipTest
 report = {}
-for name in [each.name for each in entry_points(group="zoo.families") if each.dist.name != "genzoo"]:
+for each in entry_points(group="zoo.families"):
+    name = each.name
+    if each.dist.name == "genzoo":
+        continue
     try:
         plugins.family(name)
     except ZooError as error:
@@ -73,8 +77,21 @@ def report(tmp_path_factory):
 def test_an_installed_strangers_plugin_passes_the_contract(tmp_path):
     python = install(tmp_path / "venv", "zoo-pixelgauss")
     own = THIRD_PARTY / "zoo-pixelgauss" / "test_contract.py"
-    said = run([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(own.parent), str(own)])
-    assert " passed" in said and "failed" not in said
+    said = run(
+        [
+            str(python),
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            str(own.parent),
+            str(own),
+        ]
+    )
+    assert " passed" in said
+    assert "failed" not in said
     assert int(said.split(" passed")[0].split()[-1]) >= 20
 
 
@@ -82,7 +99,10 @@ def test_two_distributions_with_one_family_are_named(tmp_path):
     python = install(tmp_path / "venv", "zoo-pixelgauss", "zoo-rival")
     said = run([str(python), "-c", REPORT])
     message = json.loads(said)["pixelgauss"]
-    assert message == "zoo-pixelgauss 0.1 and zoo-rival 2.0 both bring the family 'pixelgauss': uninstall one."
+    assert (
+        message
+        == "zoo-pixelgauss 0.1 and zoo-rival 2.0 both bring the family 'pixelgauss': uninstall one."
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,10 +126,16 @@ def test_a_plugin_that_cannot_be_registered_is_named(report, family, words):
         ("batch_leak", ["one_image_does_not_change_the_latents_of_another"]),
         ("batch_leak", ["one_image_does_not_change_the_log_prob_of_another"]),
         ("density_a_pixel", ["log_prob_is_one_number_an_image"]),
-        ("global_generator", ["the_same_seed_gives_the_same_samples", "hooks_leave_the_global_generator_alone"]),
+        (
+            "global_generator",
+            ["the_same_seed_gives_the_same_samples", "hooks_leave_the_global_generator_alone"],
+        ),
         ("nothing", ["samples_have_the_shape_of_the_card"]),
         ("one_noise", ["a_sample_depends_on_its_seed_and_place_alone"]),
-        ("wrong_shape", ["samples_have_the_shape_of_the_card", "decoded_images_have_the_shape_of_the_card"]),
+        (
+            "wrong_shape",
+            ["samples_have_the_shape_of_the_card", "decoded_images_have_the_shape_of_the_card"],
+        ),
     ],
 )
 def test_a_plugin_that_breaks_the_contract_is_caught(report, family, caught):
