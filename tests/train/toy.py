@@ -1,7 +1,7 @@
-"""Families of a few hundred parameters, and pictures to train them on; run as a program, it trains one.
+"""Families of a thousand parameters, and pictures to train them on.
 
-`python toy.py RECIPE OUT [KILL_AT]` trains the family that the recipe names; it kills itself with SIGKILL
-at the start of step KILL_AT, in the middle of nothing in particular, as a power cut would.
+`python toy.py RECIPE OUT [KILL_AT]` trains the family that the recipe names. With KILL_AT the
+process kills itself with SIGKILL while it reads that step's batch, as a power cut would.
 """
 
 import os
@@ -43,7 +43,8 @@ class Pictures:
 
 
 class Coder(nn.Module):
-    """Pictures to 6 numbers and back, with dropout (noise) and a running mean (a buffer that moves)."""
+    """Pictures to 6 numbers and back, with dropout (noise) and a running mean (a buffer that
+    moves)."""
 
     def __init__(self, width=16, dropout=0.1):
         super().__init__()
@@ -51,12 +52,14 @@ class Coder(nn.Module):
         self.middle = nn.Conv2d(width, 6, 1)
         self.outward = nn.ConvTranspose2d(6, 3, 4, 4)
         self.register_buffer("mean", torch.zeros(6))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def encode(self, images):
         latents = self.middle(self.inward(images))
         if self.training:
             with torch.no_grad():
                 self.mean.lerp_(latents.detach().float().mean((0, 2, 3)), 0.1)
+                self.seen += 1
         return latents
 
     def decode(self, latents):
@@ -122,11 +125,14 @@ def two_objectives(net, recipe):
     ]
 
 
-def family(name="toy"):
-    """The toy family of that name: `toy` with one objective, `toygan` with two."""
+def family(name="toy", objectives=None, **hooks):
+    """The toy family `toy` (one objective) or `toygan` (two); `hooks` replace its own."""
+    objectives = objectives or (two_objectives if name == "toygan" else one_objective)
     made = types.ModuleType(name)
-    made.build, made.encode, made.decode = build, encode, decode
-    made.objectives = hookimpl(two_objectives if name == "toygan" else one_objective)
+    found = {"build": build, "encode": encode, "decode": decode, "objectives": hookimpl(objectives)}
+    for hook, function in {**found, **hooks}.items():
+        if function is not None:
+            setattr(made, hook, function)
     return register(name, made)
 
 

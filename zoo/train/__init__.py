@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.train.finish import finish
+    from zoo.train.finishing import finish
     from zoo.train.loop import train
     from zoo.train.objective import Batch, Objective
     from zoo.train.recipe import Recipe, load_recipe
@@ -32,7 +32,7 @@ _HOME = {
     "Recipe": "recipe",
     "RecipeError": "table",
     "TrainingError": "report",
-    "finish": "finish",
+    "finish": "finishing",
     "load_recipe": "recipe",
     "train": "loop",
 }
@@ -43,4 +43,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'zoo.train' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"zoo.train.{_HOME[name]}"), name)
+    value = getattr(import_module(f"zoo.train.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

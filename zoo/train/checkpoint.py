@@ -4,12 +4,13 @@
         model.safetensors      the net's state dict
         ema.safetensors        its averaged parameters, if the recipe averages
         modules.safetensors    trainable parameters and buffers of objectives' own modules
+        buffers.safetensors    buffers that are in no state dict
         optimizer.safetensors  OBJECTIVE/PARAMETER/exp_avg ...
         state.json             step, seconds, gradient scaler, versions
 
 No random state needs keeping: the data and the noise of step n are functions of (seed, n) alone. A
-folder is written under another name, flushed to the disk, then renamed, so a kill at any instant leaves
-the last complete one.
+folder is written under another name, flushed to the disk, then renamed, so a kill at any instant
+leaves the last complete one.
 """
 
 from __future__ import annotations

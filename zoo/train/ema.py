@@ -1,10 +1,12 @@
-"""Averaged weights (Polyak & Juditsky 1992): after step n, with theta the parameters,
+"""Averaged weights (Polyak & Juditsky 1992).
+
+After step n, with theta the parameters,
 
     shadow <- d_n shadow + (1 - d_n) theta,    d_n = min(decay, (1 + n) / (10 + n))
 
-The warm-up of d_n lets the average forget the random start (as in TensorFlow's ExponentialMovingAverage).
-Buffers are taken as they are, not averaged: a codebook or a running mean is an average already, and a
-revived code must not linger between its old place and its new one.
+The warm-up of d_n lets the average forget the random start (as in TensorFlow's
+ExponentialMovingAverage). Buffers are taken as they are, not averaged: a codebook or a running mean
+is an average already, and a revived code must not linger between its old place and its new one.
 """
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ class Ema:
     def update(self, step: int) -> None:
         """Average in the parameters as they are after `step` (from 0)."""
         decay = min(self.decay, (2 + step) / (11 + step)) if self.warmup else self.decay
-        average = get_ema_multi_avg_fn(decay)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         average(list(self.shadow.values()), [p.detach() for p in self.live.values()], step)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The net with its averaged parameters inside the block, bit for bit the old ones after it."""
+        """The net with averaged parameters in the block, bit for bit the old ones after it."""
         kept = {name: p.detach().clone() for name, p in self.live.items()}
         self._put(self.shadow)
         try:

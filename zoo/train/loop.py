@@ -1,8 +1,9 @@
 """Training, any family: `train` is the whole loop, the rest of this package is what it calls.
 
-A step n draws the batch that (seed, n) names, gives each objective its turn (backward, clip, AdamW), then
-averages the weights. Nothing that shapes a step lives outside the checkpoint and the recipe, so a run
-that was killed and resumed ends in the same bits as one that was not.
+A step n draws the batch that (seed, n) names, gives each objective its turn (backward, clip,
+AdamW), then averages the weights. Nothing that shapes a step lives outside the checkpoint and the
+recipe, so a run that was killed and resumed ends in the same bits as one that was not (where the
+device's kernels are deterministic: CPUs' are, CUDA's are with torch.use_deterministic_algorithms).
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.train import checkpoint
+from zoo.train.folder import claim, describe
+from zoo.train.processes import left_alone, processes
 from zoo.train.recipe import Recipe, load_recipe
 from zoo.train.report import Report
 from zoo.train.run import Run
-from zoo.train.start import build, claim, describe, left_alone, pictures, processes, settle, stream
+from zoo.train.start import build, pictures, settle, stream
 from zoo.train.stop import Stop
+from zoo.train.work import divided
 
 if TYPE_CHECKING:
     from zoo.plugins import Family
@@ -63,13 +67,14 @@ def train(
     if accelerator.is_main_process:
         claim(run, recipe, step, resume)
     with left_alone(accelerator), Stop(accelerator, max_minutes) as stop:
-        net, about = build(recipe, family)
+        net, about = build(recipe, family, fresh=step == 0)
         state = Run(recipe, accelerator, family, net)
         if kept:
             state.restore(kept[-1])
-        if accelerator.is_main_process:
+        if accelerator.is_main_process and step == 0:
             describe(run, about, training, recipe.data.name)
-        batches = stream(recipe, training, accelerator, step, recipe.data.flip)
+        size, flip = recipe.data.batch, recipe.data.flip
+        batches = stream(recipe, training, accelerator, step, size, flip)
         with Report(run, accelerator, step, recipe.train.steps) as report:
             _loop(state, run, step, batches, held_out, report, stop)
     return run
@@ -81,16 +86,17 @@ def _loop(
     """Steps `step` to the end of the recipe, or to a reason to stop."""
     plan, total = state.recipe.train, state.recipe.train.steps
     saved, reason = step if step else -1, ""
-    if step == 0 and held_out is not None and plan.grid_every:
-        state.preview(
-            held_out, 0, report
-        )  # what the grids cannot show should fail now, not in an hour
+    if step == 0 and held_out is not None:  # also so that what cannot work fails now
+        if plan.eval_every:
+            state.evaluate(held_out, 0, report)
+        if plan.grid_every:
+            state.preview(held_out, 0, report)
     while step < total and not reason:
-        batch = state.place(next(batches))
+        shared = [state.place(each) for each in divided(next(batches), plan.accumulate)]
         rates = {}
         for task in state.tasks:
             if step >= task.objective.start:
-                state.turn(task, batch, step, report)
+                state.turn(task, shared, step, report)
                 rates[f"{task.objective.name}/lr"] = state.lr(task, step)
         if state.ema is not None:
             state.ema.update(step)
@@ -99,14 +105,15 @@ def _loop(
         step += 1  # from here on: steps taken
         if _due(step, plan.log_every, total):
             report.log(step, state.elapsed(), rates)
-        if held_out is not None and _due(step, plan.eval_every, total):
-            state.evaluate(held_out, step, report)
-        if held_out is not None and _due(step, plan.grid_every, total):
-            state.preview(held_out, step, report)
-        if _due(step, plan.checkpoint_every, total):
-            report.check()
-            state.save(run, step)
-            saved = step
+        with report.aside():
+            if held_out is not None and _due(step, plan.eval_every, total):
+                state.evaluate(held_out, step, report)
+            if held_out is not None and _due(step, plan.grid_every, total):
+                state.preview(held_out, step, report)
+            if _due(step, plan.checkpoint_every, total):
+                report.check()
+                state.save(run, step)
+                saved = step
     if saved != step:
         report.check()
         state.save(run, step)

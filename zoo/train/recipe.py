@@ -1,9 +1,9 @@
 """recipe.toml: everything that fixes a training run, typed and frozen.
 
-    [model]      family and config; or `from` a card to go on training; `init` to start partly from one
+    [model]      family and config, or `from` a card to go on with; `init` to start partly from one
     [data]       which pictures, at which size, how many a step
     [objective]  the family's own table, handed to it unread
-    [optimizer]  AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); `[optimizer.NAME]` for one objective
+    [optimizer]  AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); [optimizer.NAME] for one alone
     [schedule]   the learning rate over the steps
     [train]      steps, seed, precision, averaging, and how often what is written
     [output]     how the weights of the card are stored

@@ -1,18 +1,20 @@
 """What a run tells while it goes: metrics.jsonl, picture grids, TensorBoard, a progress line.
 
-One line of metrics.jsonl a log step, means over the steps since the last line and over all processes:
-{"step", "OBJECTIVE/loss", "OBJECTIVE/METRIC", "OBJECTIVE/lr", "OBJECTIVE/grad_norm", "images_per_s",
-"memory_mib", "seconds"}; held-out values are lines with "eval/..." keys.
+One line of metrics.jsonl a log step, means over the steps since the last line and over all
+processes: {"step", "OBJECTIVE/loss", "OBJECTIVE/METRIC", "OBJECTIVE/lr", "OBJECTIVE/grad_norm",
+"images_per_s", "memory_mib", "seconds"}; held-out values are lines with "eval/..." keys.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,10 +24,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zoo.errors import ZooError
+from zoo.progress import watched
 
 
 class TrainingError(ZooError):
     """Training cannot go on: a loss or a gradient is not finite."""
+
+
+LOOK_EVERY = 200  # values; looking at one that is on an accelerator waits for it
 
 
 class Report:
@@ -40,7 +46,8 @@ class Report:
         self.board: Any = None
         if self.main:
             _forget_after(run / "metrics.jsonl", step)
-            self.bar = tqdm(total=steps, initial=step, unit="step", disable=None, file=sys.stderr)
+            quiet = not watched()
+            self.bar = tqdm(total=steps, initial=step, unit="step", disable=quiet, file=sys.stderr)
             if importlib.util.find_spec("tensorboard"):
                 from torch.utils.tensorboard import SummaryWriter
 
@@ -68,11 +75,11 @@ class Report:
     def watch(self, step: int, name: str, value: Tensor) -> None:
         """Take a value that must be finite; on a CPU it is looked at now, elsewhere by `check`."""
         self.watched.append((step, name, value.detach()))
-        if value.device.type == "cpu":
+        if value.device.type == "cpu" or len(self.watched) >= LOOK_EVERY:
             self.check()
 
     def check(self) -> None:
-        """Raise TrainingError if a watched value was not finite, naming the step and the way back."""
+        """Raise TrainingError naming the step if a watched value was not finite."""
         if not self.watched:
             return
         finite = torch.isfinite(torch.stack([value for _, _, value in self.watched])).tolist()
@@ -85,6 +92,13 @@ class Report:
                     "warm-up or a smaller clip, which may change when a run goes on."
                 )
         self.watched.clear()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A block whose time is not that of steps: images_per_s leaves it out."""
+        begun = time.monotonic()
+        yield
+        self.since += time.monotonic() - begun
 
     def stepped(self, pictures: int) -> None:
         """Count one step of so many pictures."""
@@ -111,7 +125,8 @@ class Report:
         if not self.main:
             return
         with (self.run / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            told = {name: v if math.isfinite(v) else None for name, v in values.items()}
+            file.write(json.dumps({"step": step, **told}) + "\n")
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)
@@ -127,9 +142,8 @@ class Report:
             return
         from zoo.images import Images
 
-        (self.run / "grids").mkdir(exist_ok=True)
-        sheet = Images(images.detach().float().cpu().clamp(-1, 1)).grid(columns)
-        sheet.save(self.run / "grids" / f"step-{step:08d}.png")
+        sheet = Images(images.detach().float().cpu().clamp(-1, 1))
+        sheet.save(self.run / "grids" / f"step-{step:08d}.png", columns)
 
     def _means(self, values: Mapping[str, list[Tensor]]) -> dict[str, float]:
         """Mean of each list, then over processes; every process must have the same names."""
@@ -155,7 +169,7 @@ def _forget_after(path: Path, step: int) -> None:
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if 0 < step >= json.loads(line)["step"]:
                 kept.append(line + "\n")
         except ValueError:
             continue

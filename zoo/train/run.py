@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,9 @@ from zoo.train.objective import Batch
 from zoo.train.recipe import Recipe
 from zoo.train.report import Report
 from zoo.train.schedule import scale
-from zoo.train.shards import fill, whole
+from zoo.train.shards import fill, release, whole
 from zoo.train.start import stream
-from zoo.train.work import PREVIEW, Task, Work, part, sow, tasks
+from zoo.train.work import PREVIEW, Task, Work, sow, tasks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,9 +36,9 @@ class Run:
         net.to(accelerator.device)
         sow(recipe.train.seed, "objectives")
         objectives = family.call("objectives", net=net, recipe=dict(recipe.objective))
-        self.work = Work(net, objectives, family).to(accelerator.device).train()
+        self.work = Work(net, objectives, family).to(accelerator.device)
         if recipe.train.channels_last:
-            self.work.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.work.to(memory_format=torch.channels_last)
         self.tasks = tasks(self.work, recipe)
         prepared = accelerator.prepare(self.work, *(task.optimizer for task in self.tasks))
         self.model = prepared[0]
@@ -47,30 +47,27 @@ class Run:
         self.parameters = dict(self.work.named_parameters())  # FSDP has replaced them
         self.trained = [p for p in self.parameters.values() if p.requires_grad]
         if recipe.train.compile:
-            for (
-                child
-            ) in net.children():  # losses may call the net's methods: compile what they call
+            for child in net.children():  # not the net: losses may call its other methods
                 child.compile(backend=recipe.train.compile)
         self.ema = Ema(net, recipe.train.ema, recipe.train.ema_warmup) if recipe.train.ema else None
         self.seconds, self.since = 0.0, time.monotonic()
 
-    def turn(self, task: Task, batch: Batch, step: int, report: Report) -> None:
-        """One optimizer step of one objective on this process's share of a batch."""
+    def turn(self, task: Task, batches: list[dict[str, Any]], step: int, report: Report) -> None:
+        """One optimizer step of one objective on the parts of this process's share."""
         name, train, accelerator = task.objective.name, self.recipe.train, self.accelerator
         own = [self.parameters[key] for key in task.names]
         self._only(own)
         for group in task.optimizer.param_groups:
             group["lr"] = self.lr(task, step)
         task.optimizer.zero_grad()
-        for index in range(train.accumulate):
-            last = index == train.accumulate - 1
-            sow(
-                train.seed, "step", step, name, accelerator.process_index * train.accumulate + index
-            )
+        for index, batch in enumerate(batches):
+            last = index == len(batches) - 1
+            place = accelerator.process_index + accelerator.num_processes * index
+            sow(train.seed, "step", step, name, place)
             with nullcontext() if last else accelerator.no_sync(self.model):
-                loss, metrics = self.model(name, part(batch, index, train.accumulate), step)
+                loss, metrics = self.call(name, batch, step)
                 report.watch(step, f"loss of {name!r}", loss)
-                accelerator.backward(loss / train.accumulate)
+                accelerator.backward(loss / len(batches))
             report.add({f"{name}/loss": loss, **{f"{name}/{k}": v for k, v in metrics.items()}})
         norm = accelerator.clip_grad_norm_(own, train.clip or float("inf"))
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
@@ -83,12 +80,18 @@ class Run:
             sow(train.seed, "after", step, name)
             task.objective.after_step(step)
 
+    def call(self, name: str, batch: dict[str, Any], step: int) -> Any:
+        """The work's answer in the recipe's precision; every process must call it."""
+        self.work.batch = batch
+        with self.accelerator.autocast():
+            return self.model(name, step)
+
     def lr(self, task: Task, step: int) -> float:
         """The learning rate of an objective at a step."""
         steps = self.recipe.train.steps
         return task.settings.lr * scale(self.recipe.schedule, step, steps, task.objective.start)
 
-    def _only(self, own: list[Tensor]) -> None:
+    def _only(self, own: Sequence[Tensor]) -> None:
         """Let gradients reach one objective's parameters alone."""
         if len(self.tasks) == 1 or getattr(self.accelerator, "is_fsdp2", False):
             return  # FSDP fixes requires_grad when it wraps; strays are dropped by zero_grad
@@ -98,16 +101,21 @@ class Run:
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """Evaluation mode with averaged weights, no gradients."""
+        """Evaluation mode, averaged weights, no gradients; then each module's own mode again."""
+        modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         with torch.no_grad(), self.ema.applied() if self.ema else nullcontext():
             yield
-        self.model.train()
+            release(self.model)
+        for module, mode in modes:
+            module.training = mode
 
     def evaluate(self, data: Any, step: int, report: Report) -> None:
         """Losses of all started objectives on the same held-out batches each time."""
         values: dict[str, list[Tensor]] = {}
-        source = stream(self.recipe, data, self.accelerator, 0)
+        world = self.accelerator.num_processes
+        size = min(self.recipe.data.batch, len(data)) // world * world
+        source = stream(self.recipe, data, self.accelerator, 0, size)
         with self.showing():
             for index in range(self.recipe.train.eval_batches):
                 batch = self.place(next(source))
@@ -115,32 +123,29 @@ class Run:
                     name = task.objective.name
                     if step >= task.objective.start:
                         sow(self.recipe.train.seed, "eval", index, self.accelerator.process_index)
-                        loss, metrics = self.model(name, batch, step)
+                        loss, metrics = self.call(name, batch, step)
                         for key, value in {"loss": loss, **metrics}.items():
                             values.setdefault(f"{name}/{key}", []).append(value.float())
         report.held_out(step, values)
 
     def preview(self, data: Any, step: int, report: Report) -> None:
         """A grid of held-out pictures over their reconstructions, or of samples."""
+        from zoo.data import collate
+
         count = min(self.recipe.train.grid_count, len(data))
-        rows = [data[index] for index in range(count)]
-        images = torch.stack([row["image"] for row in rows]).float() / 127.5 - 1
-        batch: dict[str, Any] = {"images": images}
-        if rows[0].get("label") is not None:
-            batch["labels"] = torch.tensor([row["label"] for row in rows])
-        if rows[0].get("caption") is not None:
-            batch["captions"] = [row["caption"] for row in rows]
+        batch = collate([data[index] for index in range(count)])
         sow(self.recipe.train.seed, "preview")
         with self.showing():
-            shown = self.model(PREVIEW, self.place(batch), step)
+            shown = self.call(PREVIEW, self.place(batch), step)
         report.grid(step, shown, columns=count)
 
     def place(self, batch: Batch) -> dict[str, Any]:
         """The batch on this process's device, in the net's memory format."""
         device = self.accelerator.device
         placed = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-        if self.recipe.train.channels_last:
-            placed["images"] = placed["images"].contiguous(memory_format=torch.channels_last)
+        last = self.recipe.train.channels_last
+        layout = torch.channels_last if last else torch.contiguous_format
+        placed["images"] = placed["images"].contiguous(memory_format=layout)
         return placed
 
     def elapsed(self) -> float:
@@ -148,11 +153,12 @@ class Run:
         return self.seconds + time.monotonic() - self.since
 
     def save(self, run: Path, step: int) -> Path | None:
-        """Write a checkpoint after `step` steps; the path on the main process, None on the others."""
+        """Write a checkpoint after `step` steps; its path on the main process, else None."""
         net = self.work.net.state_dict()
         tensors = {
             "model": {name: whole(tensor) for name, tensor in net.items()},
             "modules": {name: whole(t) for name, t in self.work.modules_state().items()},
+            "buffers": {name: whole(t) for name, t in self.work.buffers_state().items()},
             "optimizer": {
                 f"{task.objective.name}/{name}/{key}": whole(value)
                 for task in self.tasks
@@ -183,6 +189,7 @@ class Run:
         tensors, state = checkpoint.read(folder)
         _into(self.work.net.state_dict(), tensors["model"], folder / "model.safetensors")
         _into(self.work.modules_state(), tensors["modules"], folder / "modules.safetensors")
+        _into(self.work.buffers_state(), tensors["buffers"], folder / "buffers.safetensors")
         if self.ema is not None:
             self.ema.load(tensors["ema"])
         kept: dict[tuple[str, str], dict[str, Tensor]] = {}
@@ -213,8 +220,8 @@ def _into(wanted: dict[str, Tensor], given: dict[str, Tensor], where: Path) -> N
     over = [k for k in given if k not in wanted]
     if lost or over:
         raise WeightsError(
-            f"{where} does not fit this net. Missing or of another shape: {listed(lost)}. Not in the "
-            f"net: {listed(over)}. Was the family's code changed since? Start a new run."
+            f"{where} does not fit this net. Missing or of another shape: {listed(lost)}. Not in "
+            f"the net: {listed(over)}. Was the family's code changed since? Start a new run."
         )
     for name, tensor in wanted.items():
         fill(tensor, given[name])

@@ -1,14 +1,16 @@
 """The learning rate as a pure function of the step, so that resuming needs no scheduler state.
 
-With s the step (from 0), w the warm-up steps, n all steps, t = (s - w) / (n - w) clipped to [0, 1] and
-f the fraction that is left at the end:
+With s the step (from 0), w the warm-up steps, n all steps, t = (s - w) / (n - w) clipped to [0, 1]
+and f the fraction that is left at the end:
 
-    warm-up    min(1, (s - s0 + 1) / w),  s0 the first step of the objective   (Goyal et al. 2017, arXiv:1706.02677)
-    cosine     f + (1 - f) (1 + cos(pi t)) / 2                                 (Loshchilov & Hutter 2017, arXiv:1608.03983)
+    warm-up    min(1, (s - s0 + 1) / w), s0 the objective's first step    (1)
+    cosine     f + (1 - f) (1 + cos(pi t)) / 2                           (2)
     linear     f + (1 - f) (1 - t)
-    constant   1, then linear to f over the last `decay` steps                 (Haegele et al. 2024, arXiv:2405.18392)
+    constant   1, then linear to f over the last `decay` steps           (3)
 
-A constant schedule can be prolonged by resuming with more steps; the others fix their end at the start.
+(1) Goyal et al. 2017, arXiv:1706.02677; (2) Loshchilov & Hutter 2017, arXiv:1608.03983; (3) Haegele
+et al. 2024, arXiv:2405.18392. A constant schedule can be prolonged by resuming with more steps; the
+others fix their end at the start.
 """
 
 from __future__ import annotations

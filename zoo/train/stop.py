@@ -1,4 +1,4 @@
-"""When to end before the last step: a signal, or the time that was allowed, agreed by all processes."""
+"""When to end early: a signal, or the time that was allowed, agreed by all processes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ AGREE_EVERY = 10  # steps between agreements of several processes: each costs a 
 class Stop:
     """Catches SIGTERM and SIGINT within its block; a second SIGINT interrupts at once.
 
-    Asked after each step: `reason` is "" to go on. Signals reach only the main thread's handlers, so in
-    another thread only the time budget counts.
+    Asked after each step: `reason` is "" to go on. Signals reach only the main thread's handlers,
+    so in another thread only the time budget counts.
     """
 
     def __init__(self, accelerator: Any, max_minutes: float | None) -> None:
         self.accelerator = accelerator
         self.until = time.monotonic() + 60 * max_minutes if max_minutes else float("inf")
-        self.minutes, self.caught, self.before = max_minutes, "", {}
+        self.caught = ""
+        self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():

@@ -1,10 +1,10 @@
 """Frozen dataclasses from TOML tables and back, checked field by field.
 
-`read` refuses unknown keys (naming the nearest) and values of another type than the field's, so that a
-misspelt setting is an error before training and not a surprise after it. A trailing underscore in a
-field's name is dropped in TOML (`from_` is written `from`). A dataclass with the field `objectives`
-(zoo.train.recipe.Optimizer) takes inner tables as overrides of itself: `[optimizer.discriminator]`
-inherits what `[optimizer]` says.
+`read` refuses unknown keys (naming the nearest) and values of another type than the field's, so
+that a misspelt setting is an error before training and not a surprise after it. A trailing
+underscore in a field's name is dropped in TOML (`from_` is written `from`). A dataclass with the
+field `objectives` (zoo.train.recipe.Optimizer) takes inner tables as overrides of itself:
+`[optimizer.discriminator]` inherits what `[optimizer]` says.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def read(kind: type, table: Table, at: str = "") -> Any:
 
 
 def _check(hint: Any, value: Any, at: str) -> Any:
-    """`value` as the type `hint` asks, or a RecipeError saying what was asked and what was found."""
+    """`value` as the type `hint`, or a RecipeError saying what was asked and found."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return _check(arguments[0], value, at)

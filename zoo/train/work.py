@@ -6,14 +6,15 @@ FSDP has gathered the parameters.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
+from zoo import rng
 from zoo.errors import PluginError, nearest
 from zoo.train.objective import Batch, Objective
 from zoo.train.recipe import Optimizer, Recipe
@@ -26,7 +27,13 @@ PREVIEW = "preview"
 
 
 class Work(nn.Module):
-    """`work(name, batch, step)` is the loss and the metrics of the objective of that name."""
+    """`work(name, step)` is one objective's loss and metrics on `work.batch`.
+
+    The batch is an attribute and no argument because wrappers copy arguments, and objectives may
+    leave results for each other in it.
+    """
+
+    batch: dict[str, Any]
 
     def __init__(self, net: nn.Module, objectives: Sequence[Objective], family: Family) -> None:
         super().__init__()
@@ -35,46 +42,44 @@ class Work(nn.Module):
         self.objectives = {o.name: o for o in objectives}
         self.family = family
 
-    def forward(self, name: str, batch: Batch, step: int) -> Any:
+    def forward(self, name: str, step: int) -> Any:
         """(scalar loss, detached metrics), or for PREVIEW the images (N, C, H, W)."""
         if name == PREVIEW:
-            return self._preview(batch)
-        loss, metrics = self.objectives[name].loss(batch, step)
-        return loss, {key: torch.as_tensor(value).detach() for key, value in metrics.items()}
-
-    def shows(self) -> bool:
-        """Whether there is any way to make a preview."""
-        own = any(o.preview for o in self.objectives.values())
-        hooks = self.family.hooks
-        return own or "sample" in hooks or ("encode" in hooks and "decode" in hooks)
+            return self._preview(self.batch).float()
+        loss, metrics = self.objectives[name].loss(self.batch, step)
+        return loss.float(), {
+            key: torch.as_tensor(value).detach() for key, value in metrics.items()
+        }
 
     def _preview(self, batch: Batch) -> Tensor:
         for objective in self.objectives.values():
             if objective.preview is not None:
                 return objective.preview(batch)
         net, images, call = self.net, batch["images"], self.family.call
-        request = {"label": batch["labels"]} if "labels" in batch else {}
-        cond = None
-        if request and "condition" in self.family.hooks:
-            cond = call("condition", net=net, request=request, batch=len(images))
         if "encode" in self.family.hooks and "decode" in self.family.hooks:
-            latents = call("encode", net=net, images=images, cond=cond, generator=None)
-            return torch.cat([images, call("decode", net=net, latents=latents, cond=cond)])
-        return call(
+            latents = call("encode", net=net, images=images, cond=None, generator=None)
+            return torch.cat([images, call("decode", net=net, latents=latents, cond=None)])
+        drawn: Tensor = call(
             "sample",
             net=net,
             count=len(images),
-            cond=cond,
+            cond=None,
             options={},
             generator=torch.Generator().manual_seed(0),
-            progress=lambda iterable, total=None, label="": iterable,
+            progress=lambda each, total=None, label="": each,
         )
+        return drawn
 
     def modules_state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps of the objectives' modules: all but frozen parameters."""
         every = self.extra.named_parameters(remove_duplicate=False)
         frozen = {name for name, p in every if not p.requires_grad}
         return {name: t for name, t in self.extra.state_dict().items() if name not in frozen}
+
+    def buffers_state(self) -> dict[str, Tensor]:
+        """Buffers in no state dict (counts that a family keeps out of its weights files)."""
+        kept = self.state_dict().keys()
+        return {name: buffer for name, buffer in self.named_buffers() if name not in kept}
 
 
 @dataclass
@@ -129,13 +134,19 @@ def tasks(work: Work, recipe: Recipe) -> list[Task]:
     return found
 
 
-def sow(seed: int, *where: str | int) -> None:
-    """Seed torch's global generators for one place of a run: a function of the seed and the place."""
-    text = "/".join(map(str, (seed, *where)))
-    torch.manual_seed(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big"))
+def sow(seed: int, *place: str | int) -> None:
+    """Seed torch's global generators for one place of a run, by the seed and the place."""
+    numbers = (each if isinstance(each, int) else crc32(each.encode()) for each in place)
+    chosen = rng.derive(seed, *numbers)
+    torch.default_generator.manual_seed(chosen)  # torch.manual_seed takes half a millisecond
+    if torch.accelerator.is_available():
+        torch.get_device_module().manual_seed(chosen)
 
 
-def part(batch: Batch, index: int, parts: int) -> dict[str, Any]:
-    """The index-th of `parts` equal runs of rows of a batch."""
-    rows = len(batch["images"]) // parts
-    return {key: value[index * rows : (index + 1) * rows] for key, value in batch.items()}
+def divided(batch: Batch, parts: int) -> list[dict[str, Any]]:
+    """A batch as so many of equal size: part i has every picture whose place is i modulo `parts`.
+
+    Processes share a batch the same way (zoo.data.batches), so that w processes taking a parts each
+    see the very parts that one process taking w * a sees.
+    """
+    return [{key: value[index::parts] for key, value in batch.items()} for index in range(parts)]
