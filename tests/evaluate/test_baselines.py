@@ -10,7 +10,7 @@ from synthetic import drawn
 from zoo.errors import DataError, ImageError, RequestError, Unsupported
 
 from zoo.evaluate import CODECS, codecs, markdown, psnr
-from zoo.evaluate.baselines import SHRINK, Search, installed
+from zoo.evaluate.codec_search import SHRINK, Search, installed
 from zoo.nn.lpips import LPIPS
 
 

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.evaluate.command import Report, run
-
     from zoo.evaluate.baselines import CODECS, Row, codecs, markdown
+    from zoo.evaluate.command import Report, run
     from zoo.evaluate.fidelity import mse, psnr, ssim
     from zoo.evaluate.frechet import Moments, frechet_distance
-    from zoo.evaluate.gauges import GAUGES, Gauge
+    from zoo.evaluate.gauge import Batch, Gauge, Reading
+    from zoo.evaluate.gauges import GAUGES
     from zoo.evaluate.measure import evaluate
     from zoo.evaluate.metric import Metric, table
     from zoo.evaluate.sheets import labelled_sheet, reconstruction_sheet, sheet
@@ -25,7 +25,8 @@ _WHERE = {
     "command": "Report run",
     "fidelity": "mse psnr ssim",
     "frechet": "Moments frechet_distance",
-    "gauges": "GAUGES Gauge",
+    "gauge": "Batch Gauge Reading",
+    "gauges": "GAUGES",
     "measure": "evaluate",
     "metric": "Metric table",
     "sheets": "labelled_sheet reconstruction_sheet sheet",
@@ -36,10 +37,12 @@ _MODULE = {name: module for module, names in _WHERE.items() for name in names.sp
 __all__ = [
     "CODECS",
     "GAUGES",
+    "Batch",
     "Gauge",
     "Histogram",
     "Metric",
     "Moments",
+    "Reading",
     "Report",
     "Row",
     "bytes_needed",

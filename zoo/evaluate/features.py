@@ -97,7 +97,7 @@ class EfficientNetLite2(nn.Module):
                 f"FD-{NAME} needs the weights {path}, which are not there. "
                 "Build them once with `zoo data build efficientnet-lite2`."
             )
-        again = "Build it again with `zoo data build efficientnet-lite2 --force`."
+        again = "Delete it and run `zoo data build efficientnet-lite2`."
         try:
             state = {timm_key(key): value for key, value in load_file(path).items()}
         except (SafetensorError, OSError) as error:

@@ -1,80 +1,24 @@
-"""What can be measured: a gauge takes batches and gives readings.
-
-A gauge says what it needs of the model (`rebuilt`, `tokens`, `bits` or `samples`), and `evaluate`
-runs only those parts of it. A family's new metric is one class here and one line in GAUGES.
-"""
+"""The gauges there are: fidelity, Frechet distance, codebook, rate, speed and likelihood."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 from zoo.errors import RequestError, Unsupported, listed, nearest
 from zoo.images import from_uint8
 
 from zoo.evaluate import fidelity
 from zoo.evaluate.features import NAME, WIDTH, EfficientNetLite2
 from zoo.evaluate.frechet import Moments, distance_of
+from zoo.evaluate.gauge import Batch, Gauge, Reading
 from zoo.evaluate.metric import mean_and_se
 from zoo.evaluate.tokens import Histogram, bits_of, bytes_needed
 
 if TYPE_CHECKING:
     from zoo.card import Card
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a model made of a batch of pictures; fields that no gauge needs are None.
-
-    Attributes:
-        pictures: uint8 (B, C, H, W), the originals.
-        rebuilt: uint8 (B, C, H, W), encoded, decoded, rounded to 8 bits.
-        tokens: int64 (B, ...).
-        bits: (B,) bits per dimension, from log_prob.
-        samples: uint8 (B, C, H, W), as many as pictures.
-        seconds: what encoding and decoding this batch took.
-    """
-
-    pictures: Tensor
-    rebuilt: Tensor | None = None
-    tokens: Tensor | None = None
-    bits: Tensor | None = None
-    samples: Tensor | None = None
-    seconds: float = 0.0
-
-    def need(self, name: str) -> Tensor:
-        """Return the field, which the gauge said it needs."""
-        value: Tensor | None = getattr(self, name)
-        if value is None:
-            raise RequestError(f"This gauge needs {name!r}, which the batch lacks.")
-        return value
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A gauge's number before `evaluate` adds data, count and command."""
-
-    name: str
-    value: float
-    unit: str = ""
-    se: float | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Gauge(Protocol):
-    """Measures one thing over a set of pictures."""
-
-    needs: frozenset[str]
-
-    def add(self, batch: Batch) -> None:
-        """Take the next batch."""
-
-    def readings(self) -> list[Reading]:
-        """Give the numbers; called once, after the last batch."""
 
 
 class PSNR:

@@ -12,7 +12,8 @@ from zoo.errors import DataError, RequestError
 from zoo.images import from_uint8, to_uint8
 from zoo.progress import progress
 
-from zoo.evaluate.gauges import Batch, gauges_of, usual
+from zoo.evaluate.gauge import Batch
+from zoo.evaluate.gauges import gauges_of, usual
 from zoo.evaluate.metric import Metric
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ class LPIPS(nn.Module):
                 f"LPIPS needs the weights {path}, which are not there. "
                 "Build them once with `zoo data build lpips`."
             )
-        again = "Build it again with `zoo data build lpips --force`."
+        again = "Delete it and run `zoo data build lpips`."
         try:
             state = load_file(path)
         except (SafetensorError, OSError) as error:
