@@ -1,0 +1,81 @@
+"""genzoo: generative image models of every family behind one set of verbs.
+
+    import zoo
+    vq = zoo.load("vqgan-f16")
+    tokens = vq.encode(images)
+    back = vq.decode(tokens)
+
+Importing this is quick and does not import torch: each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.adoption import Adoption as Adoption
+    from zoo.card import Card as Card
+    from zoo.density import LogProb as LogProb
+    from zoo.errors import CardError as CardError
+    from zoo.errors import DataError as DataError
+    from zoo.errors import ForeignError as ForeignError
+    from zoo.errors import HubError as HubError
+    from zoo.errors import ImageError as ImageError
+    from zoo.errors import PluginError as PluginError
+    from zoo.errors import RequestError as RequestError
+    from zoo.errors import UnknownFamily as UnknownFamily
+    from zoo.errors import UnknownModel as UnknownModel
+    from zoo.errors import UnknownVersion as UnknownVersion
+    from zoo.errors import Unsupported as Unsupported
+    from zoo.errors import WeightsError as WeightsError
+    from zoo.errors import ZooError as ZooError
+    from zoo.foreign_models import convert as convert
+    from zoo.hookspecs import hookimpl as hookimpl
+    from zoo.hub import names as list
+    from zoo.hub import show as show
+    from zoo.hub import verify as verify
+    from zoo.images import Images as Images
+    from zoo.model import Model as Model
+    from zoo.model import load as load
+    from zoo.parts import compose as compose
+    from zoo.plugins import families as families
+
+__version__ = "0.1.0"
+
+_ERRORS = (
+    "ZooError UnknownModel UnknownVersion UnknownFamily Unsupported PluginError CardError HubError "
+    "WeightsError ForeignError ImageError RequestError DataError"
+).split()
+_PLACES = {
+    "Adoption": "zoo.adoption:Adoption",
+    "Card": "zoo.card:Card",
+    "Images": "zoo.images:Images",
+    "LogProb": "zoo.density:LogProb",
+    "Model": "zoo.model:Model",
+    "compose": "zoo.parts:compose",
+    "convert": "zoo.foreign_models:convert",
+    "families": "zoo.plugins:families",
+    "hookimpl": "zoo.hookspecs:hookimpl",
+    "list": "zoo.hub:names",
+    "load": "zoo.model:load",
+    "show": "zoo.hub:show",
+    "verify": "zoo.hub:verify",
+    **{name: f"zoo.errors:{name}" for name in _ERRORS},
+}
+__all__ = ["__version__", *_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        from zoo.errors import nearest
+
+        raise AttributeError(f"zoo has no {name!r}.{nearest(name, _PLACES)}")
+    module, _, attribute = _PLACES[name].partition(":")
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> Any:
+    return sorted({*globals(), *_PLACES})

@@ -1,0 +1,257 @@
+"""A pickle reader that can rebuild tensors and plain data, and nothing else.
+
+A pickle is a program for a small stack machine; its dangerous instructions are those that name a Python object
+(GLOBAL, STACK_GLOBAL, INST) and those that call it (REDUCE, NEWOBJ, OBJ, BUILD). Here a name is never looked up in a
+module: it maps to one of the few entries below, to an inert stand-in that only remembers what it was given, or,
+when it is the interpreter's or the standard library's (os.system, builtins.eval), the file is refused by name.
+So nothing that the file says is ever imported or executed. Format: the Python documentation, "pickle".
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ForeignError
+
+DTYPES: dict[str, torch.dtype] = {
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    "UntypedStorage": torch.uint8,
+}
+_REPEATED = 2**20  # how many numbers a tensor of stride 0 may have beyond its storage
+
+# Classes of the standard library that checkpoints hold as plain values; they become stand-ins like any stranger's.
+_HARMLESS = {
+    "argparse.Namespace",
+    "collections.Counter",
+    "collections.defaultdict",
+    "collections.deque",
+    "datetime.date",
+    "datetime.datetime",
+    "datetime.timedelta",
+    "datetime.timezone",
+    "decimal.Decimal",
+    "functools.partial",
+    "logging.Logger",
+    "pathlib.Path",
+    "pathlib.PosixPath",
+    "pathlib.PurePosixPath",
+    "pathlib.WindowsPath",
+    "types.SimpleNamespace",
+    "typing.Any",
+    "typing.Dict",
+    "typing.List",
+    "typing.Optional",
+    "typing.Tuple",
+    "typing.Union",
+    "uuid.UUID",
+    *(f"builtins.{name}" for name in ("bool", "bytearray", "bytes", "complex", "dict", "float")),
+    *(f"builtins.{name}" for name in ("int", "list", "object", "range", "slice", "str", "tuple")),
+}
+
+
+class Inert:
+    """What a class or function named in a pickle becomes: it holds what it was given and does nothing."""
+
+    qualified = "?"  # "package.module.Name" as the file wrote it
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.state: Any = None
+        self.items: dict[Any, Any] = {}
+        self.values: list[Any] = []
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
+        made = object.__new__(cls)
+        Inert.__init__(made, *args, **kwargs)
+        return made
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.items[key] = value
+
+    def append(self, value: Any) -> None:
+        self.values.append(value)
+
+    def extend(self, values: Any) -> None:
+        self.values.extend(values)
+
+    def __repr__(self) -> str:
+        return f"<inert {self.qualified}>"
+
+
+class Storage:
+    """A flat run of numbers in the file; `flat` is (numel,), memory-mapped where the file allows it."""
+
+    def __init__(self, flat: Tensor) -> None:
+        self.flat = flat
+
+
+class Reader(pickle._Unpickler):
+    """Reads one pickle. `storage` turns a persistent id, a tuple ("storage", dtype, key, ...), into a Storage.
+
+    The pure Python unpickler on purpose: every instruction goes through code that can be read and overridden.
+    """
+
+    dispatch = dict(pickle._Unpickler.dispatch)
+
+    def __init__(
+        self, file: IO[bytes], where: str, storage: Callable[[tuple[Any, ...]], Storage]
+    ) -> None:
+        super().__init__(file, encoding="latin1")
+        self.where = where
+        self.storage = storage
+        self.stand_ins: dict[str, type[Inert]] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        module = "builtins" if module == "__builtin__" else module
+        qualified = f"{module}.{name}"
+        if qualified in _KNOWN:
+            return _KNOWN[qualified]
+        if module in ("torch", "torch.cuda", "torch.storage") and name in DTYPES:
+            return DTYPES[name]
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        root = module.partition(".")[0]
+        if root in sys.stdlib_module_names and qualified not in _HARMLESS:
+            raise ForeignError(
+                f"{self.where} carries code: it asks for {qualified}. Nothing was executed and nothing was "
+                "loaded. Get the weights as safetensors, or from someone you trust."
+            )
+        if qualified not in self.stand_ins:
+            self.stand_ins[qualified] = type(name, (Inert,), {"qualified": qualified})
+        return self.stand_ins[qualified]
+
+    def get_extension(self, code: int) -> None:
+        raise ForeignError(
+            f"{self.where} uses pickle extension code {code}, which names code; refused."
+        )
+
+    def persistent_load(self, pid: Any) -> Any:
+        if not isinstance(pid, tuple) or not pid or pid[0] not in ("storage", b"storage"):
+            raise ForeignError(f"{self.where}: a persistent id that is not a tensor storage: {pid!r}")
+        return self.storage(pid)
+
+    def load_build(self) -> None:
+        """BUILD: only stand-ins and ordered dictionaries take a state; no attribute of anything else is set."""
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if isinstance(target, Inert):
+            target.state = state
+        elif not isinstance(target, OrderedDict | Tensor):
+            raise ForeignError(f"{self.where} sets the state of a {type(target).__name__}; refused.")
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def _tensor(
+    storage: Any, offset: Any, size: Any, stride: Any, *_: Any, **__: Any
+) -> Tensor:
+    """torch._utils._rebuild_tensor_v2, with the extent checked against the storage."""
+    if not isinstance(storage, Storage):
+        raise ForeignError("a tensor is built on something that is not a storage")
+    size, stride = tuple(size), tuple(stride)
+    numbers = (offset, *size, *stride)
+    if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in numbers):
+        raise ForeignError(f"a tensor of size {size}, stride {stride}, offset {offset} cannot be")
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if 0 in size:
+        return storage.flat.new_empty(size)
+    if math.prod(size) > storage.flat.numel() + _REPEATED:
+        raise ForeignError(
+            f"a tensor of size {size} repeats a storage of {storage.flat.numel()} numbers; refused"
+        )
+    if last >= storage.flat.numel():
+        raise ForeignError(
+            f"a tensor of size {size}, stride {stride}, offset {offset} reaches past its storage of "
+            f"{storage.flat.numel()} numbers; the file is damaged"
+        )
+    return storage.flat.as_strided(size, stride, storage.flat.storage_offset() + offset)
+
+
+def _typed(
+    storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, dtype: Any, *_: Any
+) -> Tensor:
+    """torch._utils._rebuild_tensor_v3: the storage is bytes, the type comes beside it."""
+    if not isinstance(storage, Storage) or not isinstance(dtype, torch.dtype):
+        raise ForeignError("a tensor is built on something that is not a storage")
+    return _tensor(Storage(storage.flat.view(torch.uint8).view(dtype)), offset, size, stride)
+
+
+def _subclass(build: Any, cls: Any, args: Any, state: Any = None) -> Any:
+    """torch._tensor._rebuild_from_type_v2: a tensor with attributes of its own, which are left out."""
+    if build not in (_tensor, _typed, _parameter):
+        raise ForeignError(f"a tensor is rebuilt by {build!r}; refused")
+    return build(*args)
+
+
+def _parameter(data: Any, *_: Any) -> Any:
+    return data
+
+
+def _shape(values: Any = ()) -> tuple[Any, ...]:
+    return tuple(values)
+
+
+def _latin(text: Any, encoding: Any = "latin1") -> bytes:
+    """_codecs.encode, as protocol 2 writes byte strings."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise ForeignError("a byte string written in an unknown way")
+    return text.encode("latin1")
+
+
+def _new(cls: Any, *_: Any) -> Any:
+    """copyreg._reconstructor: an empty stand-in."""
+    if not (isinstance(cls, type) and issubclass(cls, Inert)):
+        raise ForeignError(f"an object of {cls!r} is rebuilt by hand; refused")
+    return cls()
+
+
+_KNOWN: dict[str, Any] = {
+    "collections.OrderedDict": OrderedDict,
+    "builtins.set": set,
+    "builtins.frozenset": frozenset,
+    "_codecs.encode": _latin,
+    "copyreg._reconstructor": _new,
+    "copy_reg._reconstructor": _new,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v3": _typed,
+    "torch._tensor._rebuild_from_type_v2": _subclass,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch.Size": _shape,
+}
+
+
+def module_state(module: Inert, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The state dict of a pickled nn.Module that was read as a stand-in: (name, tensor) pairs."""
+    state = module.state if isinstance(module.state, dict) else {}
+    for kind in ("_parameters", "_buffers"):
+        for name, value in (state.get(kind) or {}).items():
+            if isinstance(value, Tensor):
+                yield f"{prefix}{name}", value
+    for name, child in (state.get("_modules") or {}).items():
+        if isinstance(child, Inert):
+            yield from module_state(child, f"{prefix}{name}.")

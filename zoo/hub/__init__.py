@@ -1,0 +1,191 @@
+"""From a name to a card and a folder with its files.
+
+A name is one of
+    vqgan-f16, vqgan-f16@1.0.0     a model of the folders in ZOO_PATH, the embedded folder, or the store, in that order
+    hf:org/repo, hf:org/repo@rev   a repository of the hub that HF_ENDPOINT names (see `zoo.hub.remote`)
+    a folder                       laid out like a hub repository: README.md (the card) and its files
+A stranger's checkpoint file or folder is no model yet: `zoo.adopt` makes it one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from zoo.card import README, Card, reference, version_key
+from zoo.errors import CardError, UnknownModel, UnknownVersion, listed, nearest
+from zoo.hub import embedded
+from zoo.hub.home import extra, models
+
+HF = "hf:"
+_CARD = re.compile(rb"^zoo:", re.MULTILINE)  # a README with our block is a card, even a broken one
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model that was found: its card, the folder with its files, and where that came from."""
+
+    card: Card
+    folder: Path
+    source: str  # "embedded", "store", "ZOO_PATH", "folder" or "hf:org/repo@revision"
+
+
+def resolve(name: str | os.PathLike[str], version: str | None = None) -> Found:
+    """Find a model by name, hub repository or folder; its files are on this machine afterwards, not yet verified.
+
+    Raises UnknownModel or UnknownVersion saying what exists, CardError, HubError.
+    """
+    text = os.fspath(name)
+    if text.startswith(HF):
+        from zoo.hub import remote
+
+        return remote.resolve(text.removeprefix(HF), version)
+    if is_path(text) or isinstance(name, os.PathLike):
+        return _folder(Path(text).expanduser(), version)
+    wanted, given = reference(text)
+    if version and given and version != given:
+        raise UnknownVersion(
+            f"{text} was asked for with version={version!r}: two versions. Give one."
+        )
+    version = version or given
+    broken: list[CardError] = []
+    found = [each for each in installed(broken) if each.card.name == wanted]
+    if not found:
+        names = {each.card.name for each in installed([])}
+        raise UnknownModel(
+            f"There is no model {wanted!r}.{nearest(wanted, names)} Known here: {listed(names)}. A hub repository is "
+            f"named hf:org/repo, a folder by a path with a slash.{''.join(f' Unreadable: {each}' for each in broken)}"
+        )
+    if version is None:
+        return newest(found)
+    for each in found:
+        if each.card.version == version:
+            return each
+    versions = [each.card.version for each in found]
+    raise UnknownVersion(
+        f"{wanted} has no version {version!r}.{nearest(version, versions)} Versions here: {listed(versions)}."
+    )
+
+
+def newest(found: list[Found]) -> Found:
+    """The newest release among versions of one model (a pre-release only if there is nothing else); first hub wins."""
+    return max(
+        reversed(found),
+        key=lambda each: ("-" not in each.card.version, version_key(each.card.version)),
+    )
+
+
+def installed(broken: list[CardError] | None = None) -> Iterator[Found]:
+    """All models on this machine, in the order in which hubs are asked.
+
+    A card that cannot be read is appended to `broken`, or warned of where that is not given.
+    """
+    places = [(folder, "ZOO_PATH") for folder in extra()]
+    places += [(embedded.root(), "embedded"), (models(), "store")]
+    for root, source in places:
+        for folder in sorted(root.iterdir()) if root is not None and root.is_dir() else ():
+            if folder.name.startswith(".") or not (folder / README).is_file():
+                continue
+            try:
+                yield Found(Card.read(folder), folder, source)
+            except CardError as error:
+                if broken is None:
+                    warnings.warn(f"A model was left out: {error}", stacklevel=2)
+                else:
+                    broken.append(error)
+
+
+def names(
+    pattern: str = "*",
+    *,
+    family: str | None = None,
+    license: str | None = None,
+    task: str | None = None,
+    max_bytes: int | None = None,
+) -> list[str]:
+    """Names of the models on this machine, sorted; all conditions must hold. Needs no network and no torch.
+
+    `pattern` and the texts may hold wildcards (`vqgan*`); `task` is a pipeline tag of the hub ("text-to-image"),
+    `max_bytes` the size of all files together.
+    """
+    return sorted({each.card.name for each in cards(pattern, family, license, task, max_bytes)})
+
+
+def cards(
+    pattern: str = "*",
+    family: str | None = None,
+    license: str | None = None,
+    task: str | None = None,
+    max_bytes: int | None = None,
+) -> list[Found]:
+    """What `names` names: one model each, in its newest version, sorted by name."""
+    versions: dict[str, list[Found]] = {}
+    for each in installed():
+        versions.setdefault(each.card.name, []).append(each)
+    chosen = [newest(versions[name]) for name in sorted(versions)]
+    wanted = [(pattern, "name"), (family, "family"), (license, "license"), (task, "pipeline_tag")]
+    return [
+        each
+        for each in chosen
+        if all(
+            mask is None or fnmatchcase(getattr(each.card, key) or "", mask) for mask, key in wanted
+        )
+        and (max_bytes is None or each.card.bytes <= max_bytes)
+    ]
+
+
+def show(name: str | os.PathLike[str], version: str | None = None) -> Card:
+    """The card of a model. Raises as `resolve` does."""
+    return resolve(name, version).card
+
+
+def verify(name: str | os.PathLike[str], version: str | None = None) -> list[Path]:
+    """Read every file of a model again and check it against its card; the files. Raises WeightsError at the first."""
+    from zoo import weights
+
+    found = resolve(name, version)
+    for file, facts in found.card.files.items():
+        weights.verify(found.folder / file, facts.sha256, facts.size)
+    return [found.folder / file for file in found.card.files]
+
+
+def is_path(text: str) -> bool:
+    """Whether a name is meant as a path of this machine: it has a separator, or begins with "." or "~"."""
+    return (
+        text.startswith((".", "~"))
+        or os.sep in text
+        or (os.altsep is not None and os.altsep in text)
+    )
+
+
+def is_foreign(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is the path of a stranger's checkpoint: a file, or a folder that has no card of ours."""
+    text = os.fspath(name)
+    if text.startswith(HF) or not (is_path(text) or isinstance(name, os.PathLike)):
+        return False
+    path = Path(text).expanduser()
+    if path.is_dir():
+        readme = path / README
+        return any(path.iterdir()) and not (readme.is_file() and _CARD.search(readme.read_bytes()))
+    return path.is_file()
+
+
+def _folder(folder: Path, version: str | None) -> Found:
+    if not folder.exists():
+        parent = folder.parent
+        beside = [each.name for each in parent.iterdir()] if parent.is_dir() else []
+        hint = nearest(folder.name, beside) or (
+            "" if beside else f" The folder {parent} does not exist either."
+        )
+        raise UnknownModel(f"{folder} does not exist.{hint} A hub repository is named hf:org/repo.")
+    if not (folder / README).is_file():
+        raise UnknownModel(f"{folder} holds no {README}, so it is no folder of a model.")
+    card = Card.read(folder)
+    if version is not None and card.version != version:
+        raise UnknownVersion(f"{folder} holds {card.title}, not version {version}.")
+    return Found(card, folder, "folder")

@@ -1,0 +1,16 @@
+"""The hub that ships with the package: the folder model_cards/, laid out exactly as hub repositories are."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+
+@functools.cache
+def root() -> Path | None:
+    """The folder of embedded models: inside the installed package, or beside it in a checkout; None if it has none."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "_model_cards", package.parent / "model_cards"):
+        if folder.is_dir():
+            return folder
+    return None

@@ -1,0 +1,27 @@
+"""Where this machine keeps what the zoo fetched, built and verified."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The store: the folder ZOO_HOME, or ~/.cache/genzoo (below XDG_CACHE_HOME if that is set)."""
+    chosen = os.environ.get("ZOO_HOME")
+    if chosen:
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache).expanduser() if cache else Path.home() / ".cache") / "genzoo"
+
+
+def models() -> Path:
+    """Fetched and converted models, one folder each: NAME@VERSION."""
+    return home() / "models"
+
+
+def extra() -> list[Path]:
+    """The folders of ZOO_PATH (separated as in PATH); each holds folders of models, and goes before all others."""
+    return [
+        Path(each).expanduser() for each in os.environ.get("ZOO_PATH", "").split(os.pathsep) if each
+    ]

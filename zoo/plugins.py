@@ -1,0 +1,190 @@
+"""From a family's name to that family's hooks.
+
+Own families and strangers' come through one door, the entry-point group `zoo.families`: found by name without an
+import, imported when a card asks. Each family has a `PluginManager` of its own, because with a shared one a
+`firstresult` call is answered by whichever plugin registered last, on another family's network. A second group,
+`zoo.wrappers`, holds plugins of hook wrappers (timing, checks, watermarks) that are registered with every family.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any
+
+import pluggy
+
+from zoo import hookspecs
+from zoo.errors import PluginError, UnknownFamily, Unsupported, listed, nearest
+
+FAMILIES, WRAPPERS = "zoo.families", "zoo.wrappers"
+EVERY_HOOK = hookspecs.HOOKS + hookspecs.WORKSHOP
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family's name, who brings it, and its hooks: hook name -> the arguments its implementation takes."""
+
+    name: str
+    distribution: str
+    hooks: Mapping[str, tuple[str, ...]]
+    relay: pluggy.HookRelay
+
+    def call(self, hook: str, **arguments: Any) -> Any:
+        """This family's answer. Raises Unsupported where it has none, PluginError where the answer is None."""
+        if hook not in self.hooks:
+            raise Unsupported(f"The family {self.name!r} does not give {hook}. {_who_gives(hook)}")
+        answer = getattr(self.relay, hook)(**arguments)
+        if answer is None and hook != "adopt":
+            raise PluginError(
+                f"{self.distribution}: {hook} of the family {self.name!r} answered None. Return the result, or leave "
+                "the hook out if the family cannot do it."
+            )
+        return answer
+
+    def takes(self, hook: str, argument: str) -> bool:
+        """Whether the implementation of `hook` asks for `argument`."""
+        return argument in self.hooks.get(hook, ())
+
+
+def families() -> list[str]:
+    """Names of the installed families, found without importing any of them."""
+    return sorted(entry_points(group=FAMILIES).names)
+
+
+@functools.cache
+def family(name: str) -> Family:
+    """The family of that name, its plugin imported on first use.
+
+    Raises UnknownFamily, or PluginError naming the distribution: two that claim the name, an import that fails, a
+    hook that breaks the contract of `zoo.hookspecs`.
+    """
+    found = sorted(entry_points(group=FAMILIES, name=name), key=_owner)
+    if not found:
+        raise UnknownFamily(
+            f"No installed plugin brings the family {name!r}.{nearest(name, families())} Installed: "
+            f"{listed(families())}. Install the distribution that brings it (entry-point group {FAMILIES!r})."
+        )
+    owners = sorted({_owner(each) for each in found})
+    if len(owners) > 1 or len({each.value for each in found}) > 1:
+        raise PluginError(f"{' and '.join(owners)} both bring the family {name!r}: uninstall one.")
+    return register(name, _import(found[0], f"the family {name!r}"), owners[0])
+
+
+def register(name: str, plugin: object, distribution: str = "this process") -> Family:
+    """Check a plugin against the specs and give it a manager of its own. Plugin authors' tests may call this."""
+    manager = pluggy.PluginManager("zoo")
+    manager.add_hookspecs(hookspecs)
+    where = f"{distribution}, family {name!r}"
+    hooks = _checked(manager, plugin, where, wrapper=False)
+    if "build" not in hooks:
+        raise PluginError(f"{where}: no build hook. Mark a function `build` with @zoo.hookimpl.")
+    _register(manager, plugin, name, where)
+    for entry in sorted(entry_points(group=WRAPPERS), key=lambda each: (each.name, _owner(each))):
+        wrapper, where = (
+            _import(entry, f"the wrappers {entry.name!r}"),
+            f"{_owner(entry)}, wrappers {entry.name!r}",
+        )
+        _checked(manager, wrapper, where, wrapper=True)
+        _register(manager, wrapper, f"{WRAPPERS}:{entry.name}", where)
+    if os.environ.get("ZOO_TRACE_HOOKS"):
+        import sys
+
+        manager.trace.root.setwriter(sys.stderr.write)
+        manager.enable_tracing()
+    return Family(name, distribution, MappingProxyType(hooks), manager.hook)
+
+
+def _checked(
+    manager: pluggy.PluginManager, plugin: object, where: str, wrapper: bool
+) -> dict[str, tuple[str, ...]]:
+    """The hooks that `plugin` implements and their arguments; PluginError for what pluggy would let pass."""
+    found: dict[str, tuple[str, ...]] = {}
+    for attribute in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, attribute)
+        if options is None:
+            unmarked = attribute in EVERY_HOOK and inspect.isroutine(getattr(plugin, attribute))
+            if (
+                unmarked
+                and getattr(getattr(plugin, attribute), "__module__", "") != "zoo.hookspecs"
+            ):
+                raise PluginError(
+                    f"{where}: {attribute} is not marked; put @zoo.hookimpl above it."
+                )
+            continue
+        hook = options.get("specname") or attribute
+        if hook not in EVERY_HOOK:
+            raise PluginError(
+                f"{where}: there is no hook {hook!r}.{nearest(hook, EVERY_HOOK)} Hooks: {', '.join(EVERY_HOOK)}."
+            )
+        if wrapper != bool(options.get("wrapper") or options.get("hookwrapper")):
+            raise PluginError(
+                f"{where}: {attribute} must be marked @zoo.hookimpl(wrapper=True): without, it would answer in the "
+                "family's place."
+                if wrapper
+                else f"{where}: {attribute} is a wrapper; wrappers belong in the entry-point group {WRAPPERS!r}."
+            )
+        if hook in found:
+            raise PluginError(
+                f"{where}: {hook} is implemented twice ({attribute} by its specname)."
+            )
+        found[hook] = _arguments(getattr(plugin, attribute), hook, f"{where}: {attribute}")
+    return found
+
+
+def _arguments(function: Callable[..., Any], hook: str, where: str) -> tuple[str, ...]:
+    spec = tuple(inspect.signature(getattr(hookspecs, hook)).parameters)
+    for parameter in inspect.signature(function).parameters.values():
+        if (
+            parameter.kind is not parameter.POSITIONAL_OR_KEYWORD
+            or parameter.default is not parameter.empty
+        ):
+            raise PluginError(
+                f"{where}: `{parameter}` would never receive its value. Make every parameter positional and without a "
+                "default."
+            )
+        if parameter.name not in spec:
+            raise PluginError(
+                f"{where}: there is no argument {parameter.name!r}.{nearest(parameter.name, spec)} "
+                f"{hook} may take: {', '.join(spec)}."
+            )
+    return tuple(inspect.signature(function).parameters)
+
+
+def _register(manager: pluggy.PluginManager, plugin: object, name: str, where: str) -> None:
+    try:
+        manager.register(plugin, name)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError) as error:
+        raise PluginError(f"{where}: {error}") from error
+
+
+def _import(entry: EntryPoint, what: str) -> object:
+    try:
+        return entry.load()
+    except Exception as error:
+        raise PluginError(
+            f"{_owner(entry)}: {what} ({entry.value}) does not import: {type(error).__name__}: {error}. "
+            "Mend or uninstall it."
+        ) from error
+
+
+def _owner(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unnamed distribution"
+
+
+def _who_gives(hook: str) -> str:
+    """A sentence that names the installed families with that hook; a family that is broken cannot give it."""
+    able = []
+    for name in families():
+        try:
+            if hook in family(name).hooks:
+                able.append(name)
+        except PluginError:
+            continue
+    return f"These do: {', '.join(able)}." if able else "No installed family does."

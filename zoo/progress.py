@@ -1,0 +1,27 @@
+"""Bars for what takes longer than a second, shown only where someone watches."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+DELAY = 1.0  # seconds before a bar appears
+
+
+def watched() -> bool:
+    """Whether bars are shown: on a terminal, unless ZOO_PROGRESS is 0; always if it is 1."""
+    chosen = os.environ.get("ZOO_PROGRESS")
+    return chosen != "0" if chosen in ("0", "1") else sys.stderr.isatty()
+
+
+def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -> Iterator[T]:
+    """Iterate with a bar on stderr: `for step in progress(range(50), label="sampling")`."""
+    if not watched():
+        yield from iterable
+        return
+    from tqdm import tqdm
+
+    yield from tqdm(iterable, total=total, desc=label or None, delay=DELAY, leave=False, file=sys.stderr)

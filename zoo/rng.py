@@ -1,0 +1,74 @@
+"""Random numbers an image at a time: image i of a batch depends on (seed, i) alone, not on the batch's size.
+
+A hook is handed one `torch.Generator`. `streams` draws one number from it (the same however many images there are)
+and derives from that number and i a generator for image i; `normal` and `uniform` draw from each stream what one
+image needs and stack it. Everything is drawn on the CPU in float32 and then moved, so that a seed means the same
+picture on every device and in every precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import torch
+from torch import Generator, Tensor
+
+
+def generator(seed: int | None = None) -> Generator:
+    """A generator of its own; without a seed, one nobody knows. The global generator is left alone."""
+    made = Generator()
+    if seed is None:
+        made.seed()
+    else:
+        made.manual_seed(seed)
+    return made
+
+
+def derive(seed: int, *path: int) -> int:
+    """A 63-bit seed for the place `path` below `seed`: derive(seed, epoch, image)."""
+    digest = blake2b(
+        b"".join(int(each).to_bytes(16, "little", signed=True) for each in (seed, *path)),
+        digest_size=8,
+    )
+    return int.from_bytes(digest.digest(), "little") >> 1
+
+
+def streams(generator: Generator, count: int) -> list[Generator]:
+    """`count` generators, number i the same for every count. Each call gives new ones (it draws from `generator`)."""
+    root = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
+    return [Generator().manual_seed(derive(root, index)) for index in range(count)]
+
+
+def normal(
+    streams: Sequence[Generator],
+    *shape: int,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Standard normal numbers (len(streams), *shape), row i from stream i."""
+    rows = [
+        torch.randn(shape, generator=each, dtype=torch.float32, device="cpu") for each in streams
+    ]
+    return torch.stack(rows).to(device=device, dtype=dtype)
+
+
+def uniform(
+    streams: Sequence[Generator],
+    *shape: int,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Uniform numbers in [0, 1) (len(streams), *shape), row i from stream i."""
+    rows = [
+        torch.rand(shape, generator=each, dtype=torch.float32, device="cpu") for each in streams
+    ]
+    return torch.stack(rows).to(device=device, dtype=dtype)
+
+
+def choose(streams: Sequence[Generator], logits: Tensor) -> Tensor:
+    """One index (B,) int64 a row of `logits` (B, K), drawn by its probabilities from stream i (inverse of the sum)."""
+    sums = logits.float().softmax(-1).double().cumsum(-1)  # (B, K)
+    draw = uniform(streams, 1, device=logits.device, dtype=torch.float64) * sums[:, -1:]
+    chosen = torch.searchsorted(sums, draw, right=True).squeeze(-1)  # (B,)
+    return chosen.clamp(max=logits.shape[-1] - 1)
