@@ -5,9 +5,9 @@ import math
 import torch
 from torch import nn
 from torch.nn import functional as F
-from zoo.rng import streams
 
 import zoo
+from zoo.rng import streams
 
 SIDE = 8
 

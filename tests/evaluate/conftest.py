@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from synthetic import drawn
+
 from zoo.hub.home import home
 
 BUILT = home() / "data"  # before each test gets a store of its own
@@ -68,11 +69,11 @@ def blocks(tmp_path, monkeypatch):
     The family is found as a stranger's is: through the entry point of a distribution on the path.
     """
     import blocks_family
-    from zoo.card import Card, Density
-    from zoo.model import Model
 
     import zoo
     from zoo import plugins
+    from zoo.card import Card, Density
+    from zoo.model import Model
 
     facts = tmp_path / "site" / "zoo_blocks-1.0.dist-info"
     facts.mkdir(parents=True)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 from synthetic import drawn
-from zoo.errors import DataError, ImageError, RequestError, Unsupported
 
+from zoo.errors import DataError, ImageError, RequestError, Unsupported
 from zoo.evaluate import CODECS, codecs, markdown, psnr
 from zoo.evaluate.codec_search import SHRINK, Search, installed
 from zoo.nn.lpips import LPIPS

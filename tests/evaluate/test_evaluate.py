@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from synthetic import drawn
-from zoo.errors import DataError, RequestError, Unsupported
 
 import zoo
 from zoo import evaluate as measuring
+from zoo.errors import DataError, RequestError, Unsupported
 from zoo.evaluate.command import put_into_card, run
 from zoo.evaluate.metric import Metric, mean_and_se
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from synthetic import drawn
-from zoo.errors import DataError, ImageError, WeightsError
 
 from zoo import evaluate as measuring
+from zoo.errors import DataError, ImageError, WeightsError
 from zoo.evaluate.features import DEPTHS, FIRST, OTHER, TOP, EfficientNetLite2, timm_key
 
 try:

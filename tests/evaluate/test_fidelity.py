@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 from synthetic import drawn
-from zoo.errors import ImageError
 
+from zoo.errors import ImageError
 from zoo.evaluate import mse, psnr, ssim
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from zoo.errors import RequestError
 
+from zoo.errors import RequestError
 from zoo.evaluate import Moments, frechet_distance
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from zoo.errors import DataError, ImageError, RequestError, WeightsError
 
+from zoo.errors import DataError, ImageError, RequestError, WeightsError
 from zoo.nn.lpips import LPIPS
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 from synthetic import drawn
-from zoo.errors import ImageError, RequestError
 
+from zoo.errors import ImageError, RequestError
 from zoo.evaluate import codecs, labelled_sheet, reconstruction_sheet, sheet
 from zoo.evaluate.sheets import GAP, INK, PAPER
 from zoo.nn.lpips import LPIPS

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from zoo.errors import RequestError
 
+from zoo.errors import RequestError
 from zoo.evaluate import Histogram, bytes_needed
 from zoo.evaluate.tokens import bits_of
 

@@ -16,14 +16,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from zoo.errors import ImageError, RequestError
-from zoo.images import from_uint8
-from zoo.progress import progress
 
+from zoo.errors import ImageError, RequestError
 from zoo.evaluate.codec_search import CODECS, Candidate, Search, installed
 from zoo.evaluate.fidelity import decibels, mse
 from zoo.evaluate.metric import mean_and_se, rounded
+from zoo.images import from_uint8
 from zoo.nn.lpips import LPIPS
+from zoo.progress import progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,8 @@ import torch
 from PIL import Image, features
 from PIL import __version__ as pillow_version
 from torch import Tensor
-from zoo.errors import RequestError, Unsupported, listed, nearest
 
+from zoo.errors import RequestError, Unsupported, listed, nearest
 from zoo.evaluate.fidelity import psnr
 
 SHRINK = (1, 2, 3, 4, 6, 8)

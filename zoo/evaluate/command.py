@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 from zoo.card import README, Card
 from zoo.card import Metric as CardMetric
 from zoo.errors import RequestError
+from zoo.evaluate.metric import Metric, table
 from zoo.saving import described
 from zoo.saving import write_card as save_card
 
-from zoo.evaluate.metric import Metric, table
-
 if TYPE_CHECKING:
-    from zoo.model import Model
-
     from zoo.evaluate.baselines import Row
+    from zoo.model import Model
 
 SHEET = "codecs.png"
 BEGIN, END = "<!-- zoo eval: codecs -->", "<!-- /zoo eval: codecs -->"
@@ -131,11 +129,10 @@ def run(
         DataError: a set or weights that are not built.
         ZooError: whatever `zoo.load` raises.
     """
-    from zoo.data import open_set
-    from zoo.model import load
-
     from zoo import hub
+    from zoo.data import open_set
     from zoo.evaluate.measure import evaluate
+    from zoo.model import load
 
     found = hub.resolve(name) if write else None
     if found is not None and found.source.startswith("hf:"):
@@ -170,7 +167,6 @@ def compare(
     Raises RequestError if the model has no tokens, whose bytes are the budget.
     """
     import torch
-    from zoo.images import from_uint8
 
     from zoo.evaluate.baselines import codecs, markdown
     from zoo.evaluate.fidelity import psnr
@@ -178,6 +174,7 @@ def compare(
     from zoo.evaluate.measure import batches, rebuilt
     from zoo.evaluate.sheets import sheet
     from zoo.evaluate.tokens import bytes_needed
+    from zoo.images import from_uint8
     from zoo.nn.lpips import LPIPS
 
     count = min(count or len(data), CODEC_COUNT, len(data))

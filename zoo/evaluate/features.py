@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+
 from zoo.errors import DataError, ImageError, WeightsError
 from zoo.hub.home import home
 

@@ -16,6 +16,7 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
 from zoo.errors import ImageError
 
 PEAK = 255.0

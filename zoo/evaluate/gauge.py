@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
+
 from zoo.errors import RequestError
 
 

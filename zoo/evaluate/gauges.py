@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from zoo.errors import RequestError, Unsupported, listed, nearest
-from zoo.images import from_uint8
 
+from zoo.errors import RequestError, Unsupported, listed, nearest
 from zoo.evaluate import fidelity
 from zoo.evaluate.features import NAME, WIDTH, EfficientNetLite2
 from zoo.evaluate.frechet import Moments, distance_of
 from zoo.evaluate.gauge import Batch, Gauge, Reading
 from zoo.evaluate.metric import mean_and_se
 from zoo.evaluate.tokens import Histogram, bits_of, bytes_needed
+from zoo.images import from_uint8
 
 if TYPE_CHECKING:
     from zoo.card import Card

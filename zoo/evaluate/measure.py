@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from zoo.errors import DataError, RequestError
-from zoo.images import from_uint8, to_uint8
-from zoo.progress import progress
 
+from zoo.errors import DataError, RequestError
 from zoo.evaluate.gauge import Batch
 from zoo.evaluate.gauges import gauges_of, usual
 from zoo.evaluate.metric import Metric
+from zoo.images import from_uint8, to_uint8
+from zoo.progress import progress
 
 if TYPE_CHECKING:
     from zoo.model import Model

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
 from zoo.errors import ImageError, RequestError
 
 if TYPE_CHECKING:
-    from zoo.model import Model
-
     from zoo.evaluate.baselines import Row
+    from zoo.model import Model
 
 GAP, TEXT, LEAST = (
     10,
@@ -157,11 +157,11 @@ def reconstruction_sheet(
         RequestError: names and images differ in number. ImageError: images of another shape.
     """
     import torch
-    from zoo.images import from_uint8, to_uint8
 
     from zoo.evaluate.fidelity import psnr
     from zoo.evaluate.measure import rebuilt
     from zoo.evaluate.tokens import bytes_needed
+    from zoo.images import from_uint8, to_uint8
 
     images = torch.as_tensor(images)
     if images.ndim != 4:
@@ -195,9 +195,9 @@ def sheet(
         lpips: an LPIPS module for our own labels; without it they carry PSNR alone.
     """
     import torch
-    from zoo.images import from_uint8
 
     from zoo.evaluate.fidelity import psnr
+    from zoo.images import from_uint8
 
     budgets = {row.budget for row in rows}
     if not rows or len(budgets) > 1:

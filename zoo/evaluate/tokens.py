@@ -17,6 +17,7 @@ import math
 
 import torch
 from torch import Tensor
+
 from zoo.errors import RequestError
 
 

@@ -20,14 +20,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
 from zoo.errors import DataError, ImageError, RequestError, WeightsError
 from zoo.hub.home import home
 
 Backbone = Literal["alex", "vgg"]
-SHIFT, SCALE = (
-    (-0.030, -0.088, -0.188),
-    (0.458, 0.448, 0.450),
-)  # ImageNet's, in [-1, 1]
+SHIFT = (-0.030, -0.088, -0.188)  # ImageNet's mean and deviation, of images in [-1, 1]
+SCALE = (0.458, 0.448, 0.450)
 TAPS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29)}
 WIDTHS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
 SMALLEST = {"alex": 31, "vgg": 16}  # one pixel less and the last pooling has nothing to pool
