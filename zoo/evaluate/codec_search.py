@@ -1,8 +1,8 @@
 """One codec, one picture, so many bytes: the files there are to choose from.
 
-At each scale the highest quality that fits is found by bisection. A larger scale cannot afford a
-higher quality than a smaller one (give or take a few steps, as sizes are not quite monotone), so
-scales are tried from the smallest picture up, which spares most of the slow encodings.
+At each scale the highest quality that fits is found by bisection. A larger picture can hardly
+afford a higher quality than a smaller one, so scales are tried from the smallest picture up, which
+spares many of the slow encodings. Sizes are not quite monotone in quality, hence some slack.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from zoo.errors import RequestError, Unsupported, listed, nearest
 from zoo.evaluate.fidelity import psnr
 
 SHRINK = (1, 2, 3, 4, 6, 8)
-SLACK = 5  # steps of quality, for files whose size is not quite monotone in it
+SLACK = 20  # steps of quality that a larger picture may have over a smaller one
+TRIES, NEAR = 6, 1.1  # lowest qualities tried where the lowest of all nearly fits
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,23 @@ class Search:
             self.files[key] = self.codec.encode(self.small[shrink], quality)
         return self.files[key]
 
+    def lowest(self, shrink: int, budget: int) -> int | None:
+        """Return a low quality that fits; the very lowest is not always the smallest file."""
+        first = self.codec.lowest
+        if len(self.file(shrink, first)) > budget * NEAR:
+            return None
+        tries = range(first, first + TRIES)
+        return next((q for q in tries if len(self.file(shrink, q)) <= budget), None)
+
     def fitting(self, budget: int) -> Iterator[bytes]:
         """Yield for each scale the file of highest quality within the budget, if any fits."""
         most = self.codec.highest
-        for shrink in reversed(SHRINK):  # a larger picture does not fit at a higher quality
-            low, high = self.codec.lowest, min(self.codec.highest, most + SLACK)
-            if len(self.file(shrink, low)) > budget:
+        for shrink in reversed(SHRINK):
+            low = self.lowest(shrink, budget)
+            if low is None:
                 continue
-            while low < high:  # files grow with quality, but for a few bytes up and down
+            high = max(low, min(self.codec.highest, most + SLACK))
+            while low < high:
                 middle = (low + high + 1) // 2
                 if len(self.file(shrink, middle)) <= budget:
                     low = middle
@@ -121,11 +131,15 @@ class Search:
             most = low
             yield self.file(shrink, low)
 
+    def smallest(self) -> bytes:
+        """Return the smallest file of any scale."""
+        first = self.codec.lowest
+        shrink = min(SHRINK, key=lambda each: len(self.file(each, first)))
+        return min((self.file(shrink, q) for q in range(first, first + TRIES)), key=len)
+
     def candidates(self, budget: int) -> list[Candidate]:
         """What there is to choose from within the budget, or the one smallest file."""
-        files = list(self.fitting(budget))
-        files = files or [min((self.file(s, self.codec.lowest) for s in SHRINK), key=len)]
-        return [self._out(file) for file in files]
+        return [self._out(file) for file in list(self.fitting(budget)) or [self.smallest()]]
 
     def _out(self, file: bytes) -> Candidate:
         with Image.open(io.BytesIO(file)) as opened:
