@@ -167,16 +167,24 @@ def built_set():
         "split": "none", "made_with": "a test",
     }  # fmt: skip
     (folder / "data.json").write_text(json.dumps(facts))
+    return folder
+
+
+def test_a_set_can_be_named(blocks, built_set):
+    pytest.importorskip("zoo.data", reason="zoo.data is not there yet")
+    (named, _) = measuring.evaluate(blocks, str(built_set), ["psnr"])
+    (given, _) = measuring.evaluate(blocks, drawn(12), ["psnr"])
+    assert (named.value, named.count, named.data) == (given.value, 12, "discs")
 
 
 def test_zoo_eval_writes_the_card(blocks, built_set, capsys):
     pytest.importorskip("zoo.data", reason="zoo.data is not there yet")
-    report = run(blocks.folder, "discs", metrics=["psnr", "rate"], count=6, write=True)
+    report = run(blocks.folder, str(built_set), metrics=["psnr", "rate"], count=6, write=True)
     card = zoo.load(blocks.folder).card
     assert [each.name for each in card.metrics] == [each.name for each in report.metrics]
     metric = card.metrics[0]
     assert metric.command == (
-        f"zoo eval {blocks.folder} --data discs --split test --size 32 "
+        f"zoo eval {blocks.folder} --data {built_set} --split test --size 32 "
         "--metric psnr --metric rate --count 6"
     )
     assert (metric.data, metric.count) == ("discs-32/test", 6)
@@ -190,7 +198,7 @@ def test_zoo_eval_writes_the_card(blocks, built_set, capsys):
 def test_zoo_eval_compares_with_codecs(blocks, built_set, lpips_weights):
     pytest.importorskip("zoo.data", reason="zoo.data is not there yet")
     pytest.importorskip("pillow_jxl")
-    report = run(blocks.folder, "discs", metrics=["rate"], count=3, write=True, codecs=True)
+    report = run(blocks.folder, str(built_set), metrics=["rate"], count=3, write=True, codecs=True)
     assert [row.codec for row in report.rows] == ["jpeg", "webp", "avif", "jxl"]
     assert {(row.budget, row.count) for row in report.rows} == {(8, 3)}
     card = zoo.load(blocks.folder).card

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from synthetic import drawn
 
+import zoo
 from zoo.errors import ImageError, RequestError
 from zoo.evaluate import codecs, labelled_sheet, reconstruction_sheet, sheet
 from zoo.evaluate.sheets import GAP, INK, PAPER
@@ -70,9 +71,10 @@ def test_long_labels_widen_their_column(tmp_path):
 def test_all_kinds_of_pictures_look_alike(tmp_path):
     tensor = drawn(1, 120)[0]
     array = tensor.permute(1, 2, 0).numpy()
-    kinds = [tensor, tensor.float() / 127.5 - 1, array, Image.fromarray(array)]
-    page = opened(labelled_sheet([kinds], [["", "", "", ""]], tmp_path / "a.png"))
-    assert len(find(page, array)) == 4
+    floats = tensor.float() / 127.5 - 1
+    kinds = [tensor, floats, array, Image.fromarray(array), zoo.Images(floats)[0]]
+    page = opened(labelled_sheet([kinds], [[""] * 5], tmp_path / "a.png"))
+    assert len(find(page, array)) == 5
     grey = drawn(1, 120, channels=1)[0]
     page = opened(labelled_sheet([[grey, grey[0].numpy()]], [["", ""]], tmp_path / "b.png"))
     assert len(find(page, grey[0][..., None].expand(-1, -1, 3).numpy())) == 2

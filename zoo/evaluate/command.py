@@ -143,7 +143,7 @@ def run(
     model = load(name, device=device)
     size = size or model.card.image[-1]
     pictures = open_set(data, split, size)
-    called = f"{Path(data).name}-{size}/{split}"
+    called = f"{getattr(pictures, 'name', Path(data).name)}-{size}/{split}"
     line = command_line(str(name), data, split, size, metrics, count, seed)
     measured = evaluate(
         model, pictures, metrics, count, batch_size, seed, name=called, command=line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -108,11 +109,12 @@ def evaluate(
 
     Args:
         model: from `zoo.load`.
-        data: a set of `zoo.data.open_set`, or uint8 pictures (N, C, H, W); all of one size.
+        data: a set of `zoo.data.open_set`, or the name of one (its test split at the model's
+            size is opened), or uint8 pictures (N, C, H, W); all of one size.
         metrics: names out of `zoo.evaluate.GAUGES`; by default those of such a model's card.
         count: pictures to take, spread evenly over the set; by default all. Frechet distances
             depend on it.
-        batch_size: pictures at a time; changes nothing but memory and speed.
+        batch_size: pictures at a time: memory and speed, and which random numbers a sample gets.
         seed: for log_prob and samples.
         name: what the metrics call the set; by default its own name.
         command: the line that measures this again; by default the Python call.
@@ -125,6 +127,10 @@ def evaluate(
         DataError: weights of LPIPS or EfficientNetLite2 are missing, or pictures of unequal size.
         Unsupported: the model cannot do what a metric needs.
     """
+    if isinstance(data, str | os.PathLike):
+        from zoo.data import open_set
+
+        data = open_set(data, "test", model.card.image[-1])
     total = len(data)
     count = total if count is None else count
     if not 1 <= count <= total or batch_size < 1:

@@ -27,8 +27,8 @@ def drawn(picture: Any) -> Image.Image:
     """Return an RGB picture.
 
     Args:
-        picture: a PIL image, uint8 (H, W, 3), (H, W) or (C, H, W), or a float tensor (C, H, W)
-            in [-1, 1].
+        picture: a PIL image, uint8 (H, W, 3), (H, W) or (C, H, W), a float tensor (C, H, W) in
+            [-1, 1], or Images that hold one picture.
 
     Raises:
         ImageError: anything else.
@@ -39,6 +39,8 @@ def drawn(picture: Any) -> Image.Image:
         picture = picture.detach().cpu()
         picture = (picture.float() if picture.is_floating_point() else picture).numpy()
     array = np.asarray(picture)
+    if array.ndim == 4 and len(array) == 1:  # zoo.Images keeps the batch when it is indexed
+        array = array[0]
     if array.dtype.kind == "f":
         array = np.clip(np.round((array + 1) * 127.5), 0, 255).astype(np.uint8)
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
