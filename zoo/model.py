@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from zoo import hub, rng, weights
+from zoo.bare import shapes_only
 from zoo.card import WEIGHTS, Card
 from zoo.density import LogProb
 from zoo.errors import (
@@ -84,7 +85,7 @@ def assemble(
 def build(hooks: Family, card: Card, parts: Mapping[str, Model], meta: bool = True) -> nn.Module:
     """The card's net, untrained; on the meta device (shapes without memory) unless told otherwise."""
     try:
-        with torch.device("meta") if meta else nullcontext():
+        with shapes_only() if meta else nullcontext():
             net = hooks.call("build", config=card.config, parts=parts)
     except (TypeError, KeyError, ValueError) as error:
         raise CardError(
