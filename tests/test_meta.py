@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from zoo.meta import Meta
+from zoo.bare import shapes_only
 
 
 class Net(nn.Module):
