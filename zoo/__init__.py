@@ -32,35 +32,50 @@ if TYPE_CHECKING:
     from zoo.errors import ZooError as ZooError
     from zoo.foreign_models import convert as convert
     from zoo.hookspecs import hookimpl as hookimpl
-    from zoo.hub import names as list
+    from zoo.hub import names
     from zoo.hub import show as show
-    from zoo.hub import verify as verify
     from zoo.images import Images as Images
+    from zoo.loading import load as load
     from zoo.model import Model as Model
-    from zoo.model import load as load
     from zoo.parts import compose as compose
     from zoo.plugins import families as families
+    from zoo.tables import card_table as card_table
+    from zoo.verification import verify as verify
+
+    list = names
 
 __version__ = "0.1.0"
 
-_ERRORS = (
-    "ZooError UnknownModel UnknownVersion UnknownFamily Unsupported PluginError CardError HubError "
-    "WeightsError ForeignError ImageError RequestError DataError"
-).split()
+_ERRORS = [
+    "ZooError",
+    "UnknownModel",
+    "UnknownVersion",
+    "UnknownFamily",
+    "Unsupported",
+    "PluginError",
+    "CardError",
+    "HubError",
+    "WeightsError",
+    "ForeignError",
+    "ImageError",
+    "RequestError",
+    "DataError",
+]
 _PLACES = {
     "Adoption": "zoo.adoption:Adoption",
     "Card": "zoo.card:Card",
     "Images": "zoo.images:Images",
     "LogProb": "zoo.density:LogProb",
     "Model": "zoo.model:Model",
+    "card_table": "zoo.tables:card_table",
     "compose": "zoo.parts:compose",
     "convert": "zoo.foreign_models:convert",
     "families": "zoo.plugins:families",
     "hookimpl": "zoo.hookspecs:hookimpl",
     "list": "zoo.hub:names",
-    "load": "zoo.model:load",
+    "load": "zoo.loading:load",
     "show": "zoo.hub:show",
-    "verify": "zoo.hub:verify",
+    "verify": "zoo.verification:verify",
     **{name: f"zoo.errors:{name}" for name in _ERRORS},
 }
 __all__ = ["__version__", *_PLACES]

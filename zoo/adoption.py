@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Adoption:
-    """A foreign checkpoint, recognised. Plain data: it is made from names and shapes before a tensor is read."""
+    """A foreign checkpoint, recognised.
+
+    Plain data: it is made from names and shapes before a tensor is read.
+    """
 
     layout: str  # the name of the published layout: "taming-vqgan"
     config: Mapping[str, Any]  # for `build`
@@ -21,7 +24,6 @@ class Adoption:
     codes: int | None = None  # tokens are 0 .. codes - 1; None: the latents are not tokens
     multiple: int | None = None  # other sizes are taken if height and width are multiples of this
     log_prob: Mapping[str, str] | None = None  # {"kind": ..., "over": ...}, as in a card
-    parts: Mapping[str, str] = field(default_factory=dict)  # role -> name@version
     notes: str = ""  # what a user of the checkpoint should know
 
 

@@ -1,8 +1,9 @@
 """The card: everything there is to know of one pretrained model, as typed, frozen data.
 
-A card is the README.md of a model's folder: YAML front matter with the hub's own keys (license, tags, ...) and one
-block `zoo:`, then Markdown for people. Unknown keys are refused, every file has its sha256, a version is a semantic
-version that never changes its meaning. Reading a card needs no network and no torch.
+A card is the README.md of a model's folder: YAML front matter with the hub's own keys (license,
+tags, ...) and one block `zoo:`, then Markdown for people. Unknown keys are refused, every file has
+its sha256, a version is a semantic version that never changes its meaning. Reading a card needs no
+network and no torch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ KINDS = ("exact", "lower bound", "estimate")  # what log_prob gives
 OVER = ("8-bit pixels", "binary pixels", "continuous pixels", "tokens")  # of what
 LATENT_KINDS = ("tokens", "continuous", "none")
 HOOKS = ("condition", "encode", "decode", "sample", "log_prob")
-HUB = (  # keys of the hub's own, at the top of the front matter; everything else stands under `zoo:`
+HUB = (  # the hub's own keys, at the top of the front matter; all others stand under `zoo:`
     "license", "license_name", "license_link", "library_name", "pipeline_tag", "tags", "language",
     "base_model", "datasets", "thumbnail",
 )  # fmt: skip
@@ -34,6 +35,8 @@ _VERSION = re.compile(
 
 @dataclass(frozen=True)
 class File:
+    """A file of a model: what it must be."""
+
     sha256: str  # 64 hex digits
     size: int  # bytes
 
@@ -61,6 +64,8 @@ class Density:
 
 @dataclass(frozen=True)
 class Training:
+    """On what, for how long and with what the weights were made."""
+
     data: tuple[str, ...] = ()
     licences: tuple[str, ...] = ()
     images: int | None = None  # pictures seen, counting repeats
@@ -71,6 +76,8 @@ class Training:
 
 @dataclass(frozen=True)
 class Card:
+    """One version of one model. Raises CardError for what contradicts itself."""
+
     # the block `zoo:`
     name: str
     family: str
@@ -123,11 +130,15 @@ class Card:
 
     @property
     def title(self) -> str:
+        """name@version."""
         return f"{self.name}@{self.version}"
 
     @classmethod
     def read(cls, path: str | Path) -> Card:
-        """Read a README.md, or the one in a folder. Raises CardError naming the file, the key and the remedy."""
+        """Read a README.md, or the one in a folder.
+
+        Raises CardError naming the file, the key and the remedy.
+        """
         path = Path(path)
         path = path / README if path.is_dir() else path
         try:
@@ -143,8 +154,9 @@ class Card:
         data, body = split(text, where)
         if "zoo" not in data:
             raise CardError(
-                f"{where}: no block `zoo:` in the front matter, so this is no model of the zoo. A checkpoint of "
-                "another project is loaded by its path, or made into a card by `zoo convert PATH NAME`."
+                f"{where}: no block `zoo:` in the front matter, so this is no model of the zoo. A "
+                "checkpoint of another project is loaded by its path, or made into a card by `zoo "
+                "convert PATH NAME`."
             )
         given = _arguments(data, where)
         try:
@@ -176,7 +188,7 @@ def version_key(version: str) -> tuple[Any, ...]:
 
 
 def reference(text: str) -> tuple[str, str | None]:
-    """ "name@version" -> (name, version); without "@", (name, None)."""
+    """Split "name@version" into (name, version); without "@", (name, None)."""
     name, at, version = text.partition("@")
     return name, version if at else None
 
@@ -188,8 +200,8 @@ def _arguments(data: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise CardError(f"{where}: zoo: must hold keys and values, is {block!r}.")
     if block.get("schema") != 1:
         raise CardError(
-            f"{where}: zoo.schema: {block.get('schema')!r}; this version of genzoo reads schema 1. Write `schema: 1`, "
-            "or install a newer genzoo for a newer card."
+            f"{where}: zoo.schema: {block.get('schema')!r}; this version of genzoo reads schema 1. "
+            "Write `schema: 1`, or install a newer genzoo for a newer card."
         )
     hub = {key: value for key, value in data.items() if key != "zoo"}
     for key in ("language", "base_model", "datasets"):  # the hub takes a text for a list of one
@@ -235,8 +247,9 @@ def _check(card: Card, where: str) -> None:
     wanted = {"tokens": (True, True), "continuous": (True, False), "none": (False, False)}[kind]
     need(
         has == wanted,
-        f"zoo.latent_kind is {kind}, so zoo.latent must {'' if wanted[0] else 'not '}be given and zoo.codes must "
-        f"{'' if wanted[1] else 'not '}be given; latent is {card.latent}, codes {card.codes}.",
+        f"zoo.latent_kind is {kind}, so zoo.latent must {'' if wanted[0] else 'not '}be given and "
+        f"zoo.codes must {'' if wanted[1] else 'not '}be given; latent is {card.latent}, codes "
+        f"{card.codes}.",
     )
     need(card.codes is None or card.codes > 0, f"zoo.codes: {card.codes} must be 1 or more.")
     for role, part in card.parts.items():

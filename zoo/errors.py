@@ -1,7 +1,7 @@
 """What can go wrong, one class for each thing a caller would do about it.
 
-Every message states both sides (what was asked, what exists) and the next step. `zoo.errors` imports nothing, so
-that anything may raise from it.
+Every message states both sides (what was asked, what exists) and the next step. `zoo.errors`
+imports nothing, so that anything may raise from it.
 """
 
 from __future__ import annotations
@@ -63,13 +63,16 @@ class DataError(ZooError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """ " Did you mean 'x'?" with the name most like `name`, or "" if none is; made to end a sentence."""
+    """A sentence " Did you mean 'x'?" with the name most like `name`, or nothing.
+
+    It begins with a blank, made to follow another sentence.
+    """
     close = get_close_matches(str(name), [str(each) for each in names], n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def listed(names: Iterable[str], limit: int = 12) -> str:
-    """Names in order, separated by commas, the rest counted: "a, b and 3 more"; "none" when empty."""
+    """Names in order, separated by commas, the rest counted: "a, b and 3 more"; or "none"."""
     every = sorted(str(each) for each in names)
     shown = ", ".join(every[:limit]) or "none"
     return f"{shown} and {len(every) - limit} more" if len(every) > limit else shown

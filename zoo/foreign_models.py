@@ -1,7 +1,7 @@
-"""Strangers' checkpoints: asked of every family, adopted by the one that knows the layout, converted once.
+"""Strangers' checkpoints: adopted by the family that knows the layout, converted once.
 
-`zoo.foreign` reads the file without running anything in it; a family's `adopt` hook sees names, shapes and the
-config; what it answers (`zoo.adoption.Adoption`) says how the tensors become ours.
+`zoo.foreign` reads the file without running anything in it; a family's `adopt` hook sees names,
+shapes and the config; what it answers (`zoo.adoption.Adoption`) says how the tensors become ours.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from zoo import hub, saving, weights
 from zoo.adoption import TRANSFORMS, Adoption
-from zoo.card import README, Card, Density
+from zoo.card import HOOKS, README, Card, Density
 from zoo.errors import ForeignError, PluginError, listed
-from zoo.model import Device, Model, build, load
+from zoo.model import Device, Model, build
 from zoo.plugins import Family, families, family
 
 if TYPE_CHECKING:
@@ -42,27 +42,37 @@ def convert(
     version: str = "1.0.0",
     dtype: torch.dtype | None = None,
 ) -> Path:
-    """Make a stranger's checkpoint a model of the zoo, once: a folder with a card and safetensors; the folder.
+    """Make a stranger's checkpoint a model of the zoo: a folder with a card and safetensors.
 
-    Without `out` it goes to the store, so that `zoo.load(name)` finds it. `license` is the checkpoint's own, as the hub
-    names it. Raises ForeignError, WeightsError, CardError (a name that cannot be one).
+    Without `out` it goes to the store, so that `zoo.load(name)` finds it. `license` is the
+    checkpoint's own, as the hub names it. Weights are stored in the type they have, or in `dtype`.
+    Raises ForeignError, WeightsError, CardError (a name that
+    cannot be one).
     """
-    foreign, hooks, adoption = recognise(Path(path))
-    model = _adopted(foreign, hooks, adoption, Path(path), None, dtype, name, version, license)
+    path = Path(path)
     folder = Path(out) if out is not None else hub.models() / f"{name}@{version}"
     if (folder / README).exists():
-        raise ForeignError(f"{folder} holds a model already: a version never changes. Give another name or version.")
-    return saving.save(model, folder, {})
+        raise ForeignError(
+            f"{folder} holds a model already: a version never changes. Give another name or version."
+        )
+    model, state = _adopted(path, name, version, license, None, dtype)
+    facts = {"sha256": weights.sha256_of(path)} if path.is_file() else {}
+    source = {**(model.card.source or {}), **facts}
+    return saving.save(model, folder, {"source": source}, state if dtype is None else None)
 
 
 def load_foreign(path: Path, device: Device = None, dtype: torch.dtype | None = None) -> Model:
     """A stranger's checkpoint as a Model. Raises ForeignError, WeightsError."""
-    foreign, hooks, adoption = recognise(path)
-    return _adopted(foreign, hooks, adoption, path, device, dtype, _name(path), "0.0.0", "unknown")
+    letters = (each if each.isalnum() and each.isascii() else "-" for each in path.stem.lower())
+    name = "".join(letters).strip("-") or "checkpoint"
+    return _adopted(path, name, "0.0.0", "unknown", device, dtype)[0]
 
 
 def recognise(path: Path) -> tuple[Foreign, Family, Adoption]:
-    """The opened checkpoint, the family that knows it, and what it says. Raises ForeignError unless exactly one does."""
+    """The opened checkpoint, the family that knows it, and what it says.
+
+    Raises ForeignError unless exactly one does.
+    """
     from zoo.foreign import open_checkpoint
 
     foreign = open_checkpoint(path)
@@ -77,54 +87,73 @@ def recognise(path: Path) -> tuple[Foreign, Family, Adoption]:
         if adoption is None:
             continue
         if not isinstance(adoption, Adoption):
-            raise PluginError(f"{hooks.distribution}: adopt answered {type(adoption).__name__}, not a zoo.Adoption.")
+            raise PluginError(
+                f"{hooks.distribution}: adopt answered {type(adoption).__name__}, not a "
+                "zoo.Adoption."
+            )
         said.append((hooks, adoption))
     if not said:
         raise ForeignError(
-            f"{path}: no installed family recognises this checkpoint (asked: {listed(asked)}). It holds "
-            f"{len(foreign.keys)} tensors: {listed(foreign.keys, 4)}"
-            + ("." if foreign.config else "; it came without a config: put its config.json or .yaml beside it.")
+            f"{path}: no installed family recognises this checkpoint (asked: {listed(asked)}). It "
+            f"holds {len(foreign.keys)} tensors: {listed(foreign.keys, 4)}"
+            + (
+                "."
+                if foreign.config
+                else "; it came without a config: put its config.json or .yaml beside it."
+            )
         )
     if len(said) > 1:
-        both = " and ".join(f"{hooks.name} ({hooks.distribution}: {each.layout})" for hooks, each in said)
-        raise ForeignError(f"{path}: {both} all claim this checkpoint. Uninstall one, or report it to its author.")
+        both = " and ".join(
+            f"{hooks.name} ({hooks.distribution}: {each.layout})" for hooks, each in said
+        )
+        raise ForeignError(
+            f"{path}: {both} all claim this checkpoint. Uninstall one, or report it to its author."
+        )
     return foreign, *said[0]
 
 
 def renamed(foreign: Foreign, adoption: Adoption, where: str) -> dict[str, Tensor]:
-    """The foreign tensors under our names and in our layout. Raises ForeignError for a tensor nobody accounts for."""
+    """The foreign tensors under our names and in our layout.
+
+    Raises ForeignError for a tensor nobody accounts for.
+    """
     over = [
         key
         for key in foreign.keys
-        if key not in adoption.rename and not any(fnmatchcase(key, mask) for mask in adoption.dropped)
+        if key not in adoption.rename
+        and not any(fnmatchcase(key, mask) for mask in adoption.dropped)
     ]
     absent = [key for key in adoption.rename if key not in foreign.keys]
     if over or absent:
         raise ForeignError(
-            f"{where}: the layout {adoption.layout!r} does not account for every tensor: {len(over)} unknown in the file "
-            f"({listed(over, 6)}), {len(absent)} that should be there are not ({listed(absent, 6)})."
+            f"{where}: the layout {adoption.layout!r} does not account for every tensor: "
+            f"{len(over)} unknown in the file ({listed(over, 6)}), {len(absent)} that should be "
+            f"there are not ({listed(absent, 6)})."
         )
     tensors, state = foreign.tensors(), {}
     for key, ours in adoption.rename.items():
         change = adoption.transforms.get(ours)
         if change is not None and change not in TRANSFORMS:
-            raise PluginError(f"{adoption.layout}: unknown transform {change!r}; there are {listed(TRANSFORMS)}.")
+            raise PluginError(
+                f"{adoption.layout}: unknown transform {change!r}; there are {listed(TRANSFORMS)}."
+            )
         state[ours] = _TRANSFORM[change](tensors[key]).contiguous() if change else tensors[key]
     return state
 
 
 def _adopted(
-    foreign: Foreign,
-    hooks: Family,
-    adoption: Adoption,
     path: Path,
-    device: Device,
-    dtype: torch.dtype | None,
     name: str,
     version: str,
     license: str,
-) -> Model:
-    latent = adoption.latent
+    device: Device,
+    dtype: torch.dtype | None,
+) -> tuple[Model, dict[str, Tensor]]:
+    """The checkpoint as a model, and its tensors under our names as they were stored."""
+    foreign, hooks, adoption = recognise(path)
+    latent, codes = adoption.latent, adoption.codes
+    kind = "none" if latent is None else "continuous" if codes is None else "tokens"
+    unmeant = () if adoption.log_prob else ("log_prob",)
     card = Card(
         name=name,
         family=hooks.name,
@@ -133,28 +162,18 @@ def _adopted(
         config=adoption.config,
         image=adoption.image,
         latent=latent,
-        latent_kind="none" if latent is None else "continuous" if adoption.codes is None else "tokens",
-        codes=adoption.codes,
+        latent_kind=kind,
+        codes=codes,
         multiple=adoption.multiple,
+        hooks=tuple(each for each in HOOKS if each in hooks.hooks and each not in unmeant),
         log_prob=Density(**adoption.log_prob) if adoption.log_prob else None,
-        parts=adoption.parts,
-        source={"layout": adoption.layout, "file": path.name, **_hash(path)},
-        body=f"\n# {name}\n\nConverted from `{path.name}` ({adoption.layout}). {adoption.notes}".rstrip() + "\n",
+        source={"layout": adoption.layout, "file": path.name},
+        body=f"\n# {name}\n\nFrom `{path.name}` ({adoption.layout}). {adoption.notes}".rstrip()
+        + "\n",
     )
-    parts = {role: load(part, device=device, dtype=dtype) for role, part in card.parts.items()}
-    net = build(hooks, card, parts)
+    net = build(hooks, card, {})
     state = renamed(foreign, adoption, str(path))
     weights.refuse_not_finite(state, str(path))
     place = torch.device(device) if device is not None else torch.get_default_device()
     weights.assign(net, state, str(path), dtype, place)
-    return Model(card, net, hooks, parts)
-
-
-def _hash(path: Path) -> dict[str, Any]:
-    return {"sha256": weights.sha256_of(path)} if path.is_file() else {}
-
-
-def _name(path: Path) -> str:
-    """A card's name from a file's."""
-    letters = (letter if letter.isalnum() and letter.isascii() else "-" for letter in path.stem.lower())
-    return "".join(letters).strip("-") or "checkpoint"
+    return Model(card, net, hooks), state

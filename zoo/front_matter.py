@@ -1,7 +1,7 @@
-"""YAML front matter of a Markdown file, read strictly: plain data, no key twice, no aliases, and none of YAML's traps.
+"""YAML front matter of a Markdown file, read strictly: plain data, no key twice, no traps.
 
-YAML 1.1 reads `1.0` as a number, `no` as false, `0123456` as 42798 and `1e-6` as text. Wherever that bites, the
-message says what was read and what to write instead.
+YAML 1.1 reads `1.0` as a number, `no` as false, `0123456` as 42798 and `1e-6` as text. Wherever
+that bites, the message says what was read and what to write instead.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import yaml
 
 from zoo.errors import CardError
 
+DEEPEST = 5000  # brackets; libyaml recurses, and crashes some tens of thousands deep
 LONGEST = 1 << 20  # characters; a card is a page, not a book
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -41,10 +42,14 @@ def split(text: str, where: str) -> tuple[dict[str, Any], str]:
     fence = _FENCE.match(text)
     if not fence:
         raise CardError(
-            f"{where}: no YAML front matter. A card begins with a line `---` and closes it with another."
+            f"{where}: no YAML front matter. A card begins with a line `---` and closes it with "
+            "another."
         )
+    if _depth(fence[1]) > DEEPEST:
+        raise CardError(f"{where}: the front matter has more than {DEEPEST} brackets or blanks.")
     try:
         data = yaml.load(fence[1], _Strict)
+        _plain(data, where, "", set())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CardError(
             f"{where}: the front matter is not YAML that a card may hold: {_line(error)}"
@@ -53,7 +58,6 @@ def split(text: str, where: str) -> tuple[dict[str, Any], str]:
         raise CardError(
             f"{where}: the front matter must be keys and values, is {type(data).__name__}."
         )
-    _plain(data, where, "", set())
     return data, text[fence.end() :]
 
 
@@ -70,6 +74,12 @@ def join(data: dict[str, Any], body: str) -> str:
     return f"---\n{matter}---\n{body}"
 
 
+def _depth(matter: str) -> int:
+    """No less than the depth of the YAML: all opening brackets, or the longest indentation."""
+    indents = re.findall(r"^[-?: \t]+", matter, re.MULTILINE)
+    return max(matter.count("[") + matter.count("{"), max(map(len, indents), default=0))
+
+
 def _line(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
@@ -77,7 +87,10 @@ def _line(error: Exception) -> str:
 
 
 def _plain(value: Any, where: str, path: str, seen: set[int]) -> None:
-    """Refuse what JSON could not say, aliases (they make small files huge), and `1e-6` read as text."""
+    """Refuse what JSON could not say, aliases, and `1e-6` read as text.
+
+    Aliases make small files huge.
+    """
     if isinstance(value, dict | list):
         if id(value) in seen:
             raise CardError(
@@ -87,7 +100,8 @@ def _plain(value: Any, where: str, path: str, seen: set[int]) -> None:
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(value, dict) and not isinstance(key, str):
                 raise CardError(
-                    f"{where}: the key {key!r} under {path or 'the top'} must be text: put it in quotes."
+                    f"{where}: the key {key!r} under {path or 'the top'} must be text: put it in "
+                    "quotes."
                 )
             _plain(item, where, f"{path}.{key}" if path else str(key), seen)
     elif isinstance(value, str):

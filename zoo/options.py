@@ -1,4 +1,4 @@
-"""Reading what a user asks for: a hook's `options` or `request` against the names that the family knows."""
+"""What a user asks for (a hook's `options` or `request`), held against what a family knows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from zoo.errors import RequestError, nearest
 def read(given: Mapping[str, Any], what: str, /, **defaults: Any) -> SimpleNamespace:
     """`given` with `defaults` for what it lacks, as attributes.
 
-    `what` is the kind of thing in the message: "sampling option", "condition". Raises RequestError for a name that
-    has no default, and for a value of another kind than its default (a text where a number is meant); a default of
-    None takes anything.
+    `what` is the kind of thing in the message: "sampling option", "condition". Raises RequestError
+    for a name that has no default, and for a value of another kind than its default (a text where a
+    number is meant); a default of None takes anything.
 
         chosen = options.read(options_given, "sampling option", steps=50, temperature=1.0)
         chosen.steps
@@ -22,7 +22,8 @@ def read(given: Mapping[str, Any], what: str, /, **defaults: Any) -> SimpleNames
     for name, value in given.items():
         if name not in defaults:
             raise RequestError(
-                f"There is no {what} {name!r}.{nearest(name, defaults)} Known: {', '.join(defaults) or 'none'}."
+                f"There is no {what} {name!r}.{nearest(name, defaults)} Known: "
+                f"{', '.join(defaults) or 'none'}."
             )
         wanted = type(defaults[name])
         fits = (
@@ -30,7 +31,8 @@ def read(given: Mapping[str, Any], what: str, /, **defaults: Any) -> SimpleNames
         )
         if defaults[name] is not None and (not fits or (wanted is int and isinstance(value, bool))):
             raise RequestError(
-                f"The {what} {name} must be {wanted.__name__} (its default is {defaults[name]!r}), is {value!r}."
+                f"The {what} {name} must be {wanted.__name__} (its default is {defaults[name]!r}), "
+                f"is {value!r}."
             )
     return SimpleNamespace(
         **{**defaults, **{name: value for name, value in given.items() if value is not None}}

@@ -23,19 +23,21 @@ def compose(
     dtype: torch.dtype | None = None,
     **parts: str | os.PathLike[str] | Model,
 ) -> Model:
-    """Load a model with some of its parts swapped: compose("dalle-icons", tokenizer="vqgan-mine").
+    """Load a model with some of its parts swapped, as in `tokenizer="vqgan-mine"`.
 
-    A part is given by role, as a name (or path) or as a loaded Model. Raises RequestError for a role the model has
-    not, or a part that cannot stand in for the card's, with every reason; and as `zoo.load` does.
+    A part is given by role, as a name (or path) or as a loaded Model. Raises RequestError for a
+    role the model has not, or a part that cannot stand in for the card's, with every reason; and as
+    `zoo.load` does.
     """
-    from zoo.model import Model, assemble, load
+    from zoo.loading import assemble, load
+    from zoo.model import Model
 
     found = hub.resolve(name, version)
     for role in parts:
         if role not in found.card.parts:
             raise RequestError(
-                f"{found.card.title} has no part {role!r}.{nearest(role, found.card.parts)} Its parts: "
-                f"{listed(found.card.parts)}."
+                f"{found.card.title} has no part {role!r}.{nearest(role, found.card.parts)} Its "
+                f"parts: {listed(found.card.parts)}."
             )
     made = {}
     for role, own in found.card.parts.items():
@@ -45,15 +47,18 @@ def compose(
             reasons = misfits(hub.show(own), part.card)
             if reasons:
                 raise RequestError(
-                    f"{part.card.title} cannot be the {role} of {found.card.title} in place of {own}:\n"
-                    + "\n".join(f"  {reason}" for reason in reasons)
+                    f"{part.card.title} cannot be the {role} of {found.card.title} in place of "
+                    f"{own}:\n" + "\n".join(f"  {reason}" for reason in reasons)
                 )
         made[role] = part
     return assemble(found.card, found.folder, made, device, dtype)
 
 
 def misfits(own: Card, other: Card) -> list[str]:
-    """Why `other` cannot stand in for `own`: what its neighbours in the model would see another of. Empty if it can."""
+    """Why `other` cannot stand in for `own`: what its neighbours in the model would see another of.
+
+    Empty if it can.
+    """
     seen = {
         "images (C, H, W)": (own.image, other.image),
         "latents": (own.latent_kind, other.latent_kind),

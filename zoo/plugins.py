@@ -1,9 +1,10 @@
 """From a family's name to that family's hooks.
 
-Own families and strangers' come through one door, the entry-point group `zoo.families`: found by name without an
-import, imported when a card asks. Each family has a `PluginManager` of its own, because with a shared one a
-`firstresult` call is answered by whichever plugin registered last, on another family's network. A second group,
-`zoo.wrappers`, holds plugins of hook wrappers (timing, checks, watermarks) that are registered with every family.
+Own families and strangers' come through one door, the entry-point group `zoo.families`: found by
+name without an import, imported when a card asks. Each family has a `PluginManager` of its own,
+because with a shared one a `firstresult` call is answered by whichever plugin registered last, on
+another family's network. A second group, `zoo.wrappers`, holds plugins of hook wrappers (timing,
+checks, watermarks) that are registered with every family.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ EVERY_HOOK = hookspecs.HOOKS + hookspecs.WORKSHOP
 
 @dataclass(frozen=True)
 class Family:
-    """A family's name, who brings it, and its hooks: hook name -> the arguments its implementation takes."""
+    """A family: its name, who brings it, and which arguments each of its hooks takes."""
 
     name: str
     distribution: str
@@ -36,16 +37,23 @@ class Family:
     relay: pluggy.HookRelay
 
     def call(self, hook: str, **arguments: Any) -> Any:
-        """This family's answer. Raises Unsupported where it has none, PluginError where the answer is None."""
-        if hook not in self.hooks:
-            raise Unsupported(f"The family {self.name!r} does not give {hook}. {_who_gives(hook)}")
+        """This family's answer.
+
+        Raises Unsupported where it has none, PluginError where the answer is None.
+        """
+        self.need(hook)
         answer = getattr(self.relay, hook)(**arguments)
         if answer is None and hook != "adopt":
             raise PluginError(
-                f"{self.distribution}: {hook} of the family {self.name!r} answered None. Return the result, or leave "
-                "the hook out if the family cannot do it."
+                f"{self.distribution}: {hook} of the family {self.name!r} answered None. Return "
+                "the result, or leave the hook out if the family cannot do it."
             )
         return answer
+
+    def need(self, hook: str) -> None:
+        """Raise Unsupported, naming families that do, unless this one gives `hook`."""
+        if hook not in self.hooks:
+            raise Unsupported(f"The family {self.name!r} does not give {hook}. {_who_gives(hook)}")
 
     def takes(self, hook: str, argument: str) -> bool:
         """Whether the implementation of `hook` asks for `argument`."""
@@ -61,14 +69,15 @@ def families() -> list[str]:
 def family(name: str) -> Family:
     """The family of that name, its plugin imported on first use.
 
-    Raises UnknownFamily, or PluginError naming the distribution: two that claim the name, an import that fails, a
-    hook that breaks the contract of `zoo.hookspecs`.
+    Raises UnknownFamily, or PluginError naming the distribution: two that claim the name, an import
+    that fails, a hook that breaks the contract of `zoo.hookspecs`.
     """
     found = sorted(entry_points(group=FAMILIES, name=name), key=_owner)
     if not found:
         raise UnknownFamily(
-            f"No installed plugin brings the family {name!r}.{nearest(name, families())} Installed: "
-            f"{listed(families())}. Install the distribution that brings it (entry-point group {FAMILIES!r})."
+            f"No installed plugin brings the family {name!r}.{nearest(name, families())} "
+            f"Installed: {listed(families())}. Install the distribution that brings it "
+            f"(entry-point group {FAMILIES!r})."
         )
     owners = sorted({_owner(each) for each in found})
     if len(owners) > 1 or len({each.value for each in found}) > 1:
@@ -77,7 +86,10 @@ def family(name: str) -> Family:
 
 
 def register(name: str, plugin: object, distribution: str = "this process") -> Family:
-    """Check a plugin against the specs and give it a manager of its own. Plugin authors' tests may call this."""
+    """Check a plugin against the specs and give it a manager of its own.
+
+    Plugin authors' tests may call this.
+    """
     manager = pluggy.PluginManager("zoo")
     manager.add_hookspecs(hookspecs)
     where = f"{distribution}, family {name!r}"
@@ -103,7 +115,10 @@ def register(name: str, plugin: object, distribution: str = "this process") -> F
 def _checked(
     manager: pluggy.PluginManager, plugin: object, where: str, wrapper: bool
 ) -> dict[str, tuple[str, ...]]:
-    """The hooks that `plugin` implements and their arguments; PluginError for what pluggy would let pass."""
+    """The hooks that `plugin` implements, and their arguments.
+
+    Raises PluginError for what pluggy would let pass.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for attribute in dir(plugin):
         options = manager.parse_hookimpl_opts(plugin, attribute)
@@ -120,14 +135,15 @@ def _checked(
         hook = options.get("specname") or attribute
         if hook not in EVERY_HOOK:
             raise PluginError(
-                f"{where}: there is no hook {hook!r}.{nearest(hook, EVERY_HOOK)} Hooks: {', '.join(EVERY_HOOK)}."
+                f"{where}: there is no hook {hook!r}.{nearest(hook, EVERY_HOOK)} Hooks: "
+                f"{', '.join(EVERY_HOOK)}."
             )
         if wrapper != bool(options.get("wrapper") or options.get("hookwrapper")):
             raise PluginError(
-                f"{where}: {attribute} must be marked @zoo.hookimpl(wrapper=True): without, it would answer in the "
-                "family's place."
+                f"{where}: {attribute} must be marked @zoo.hookimpl(wrapper=True): without, it "
+                "would answer in the family's place."
                 if wrapper
-                else f"{where}: {attribute} is a wrapper; wrappers belong in the entry-point group {WRAPPERS!r}."
+                else f"{where}: {attribute} is a wrapper, which belongs in the group {WRAPPERS!r}."
             )
         if hook in found:
             raise PluginError(
@@ -145,8 +161,8 @@ def _arguments(function: Callable[..., Any], hook: str, where: str) -> tuple[str
             or parameter.default is not parameter.empty
         ):
             raise PluginError(
-                f"{where}: `{parameter}` would never receive its value. Make every parameter positional and without a "
-                "default."
+                f"{where}: `{parameter}` would never receive its value. Make every parameter "
+                "positional and without a default."
             )
         if parameter.name not in spec:
             raise PluginError(
@@ -169,8 +185,8 @@ def _import(entry: EntryPoint, what: str) -> object:
         return entry.load()
     except Exception as error:
         raise PluginError(
-            f"{_owner(entry)}: {what} ({entry.value}) does not import: {type(error).__name__}: {error}. "
-            "Mend or uninstall it."
+            f"{_owner(entry)}: {what} ({entry.value}) does not import: {type(error).__name__}: "
+            f"{error}. Mend or uninstall it."
         ) from error
 
 
@@ -179,7 +195,10 @@ def _owner(entry: EntryPoint) -> str:
 
 
 def _who_gives(hook: str) -> str:
-    """A sentence that names the installed families with that hook; a family that is broken cannot give it."""
+    """A sentence that names the installed families with that hook.
+
+    A family that is broken cannot give it.
+    """
     able = []
     for name in families():
         try:

@@ -18,10 +18,12 @@ def watched() -> bool:
 
 
 def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -> Iterator[T]:
-    """Iterate with a bar on stderr: `for step in progress(range(50), label="sampling")`."""
+    """Go through `iterable` with a bar on stderr, if it takes long and someone watches."""
     if not watched():
         yield from iterable
         return
     from tqdm import tqdm
 
-    yield from tqdm(iterable, total=total, desc=label or None, delay=DELAY, leave=False, file=sys.stderr)
+    yield from tqdm(
+        iterable, total=total, desc=label or None, delay=DELAY, leave=False, file=sys.stderr
+    )

@@ -1,9 +1,9 @@
-"""Random numbers an image at a time: image i of a batch depends on (seed, i) alone, not on the batch's size.
+"""Random numbers an image at a time: image i depends on (seed, i), not on the batch's size.
 
-A hook is handed one `torch.Generator`. `streams` draws one number from it (the same however many images there are)
-and derives from that number and i a generator for image i; `normal` and `uniform` draw from each stream what one
-image needs and stack it. Everything is drawn on the CPU in float32 and then moved, so that a seed means the same
-picture on every device and in every precision.
+A hook is handed one `torch.Generator`. `streams` draws one number from it (the same however many
+images there are) and derives from that number and i a generator for image i; `normal` and `uniform`
+draw from each stream what one image needs and stack it. Everything is drawn on the CPU in float32
+and then moved, so that a seed means the same picture on every device and in every precision.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from torch import Generator, Tensor
 
 
 def generator(seed: int | None = None) -> Generator:
-    """A generator of its own; without a seed, one nobody knows. The global generator is left alone."""
+    """A generator of its own; without a seed, one nobody knows.
+
+    The global generator is left alone.
+    """
     made = Generator()
     if seed is None:
         made.seed()
@@ -26,7 +29,7 @@ def generator(seed: int | None = None) -> Generator:
 
 
 def derive(seed: int, *path: int) -> int:
-    """A 63-bit seed for the place `path` below `seed`: derive(seed, epoch, image)."""
+    """A 63-bit seed for the place `path` (an epoch, an image) below `seed`."""
     digest = blake2b(
         b"".join(int(each).to_bytes(16, "little", signed=True) for each in (seed, *path)),
         digest_size=8,
@@ -35,7 +38,10 @@ def derive(seed: int, *path: int) -> int:
 
 
 def streams(generator: Generator, count: int) -> list[Generator]:
-    """`count` generators, number i the same for every count. Each call gives new ones (it draws from `generator`)."""
+    """`count` generators, number i the same for every count.
+
+    Each call gives new ones (it draws from `generator`).
+    """
     root = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     return [Generator().manual_seed(derive(root, index)) for index in range(count)]
 
@@ -67,7 +73,7 @@ def uniform(
 
 
 def choose(streams: Sequence[Generator], logits: Tensor) -> Tensor:
-    """One index (B,) int64 a row of `logits` (B, K), drawn by its probabilities from stream i (inverse of the sum)."""
+    """One index (B,) int64 a row of `logits` (B, K), drawn by its probabilities from stream i."""
     sums = logits.float().softmax(-1).double().cumsum(-1)  # (B, K)
     draw = uniform(streams, 1, device=logits.device, dtype=torch.float64) * sums[:, -1:]
     chosen = torch.searchsorted(sums, draw, right=True).squeeze(-1)  # (B,)

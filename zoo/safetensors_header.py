@@ -1,9 +1,10 @@
 """The header of a safetensors file, checked before anyone believes it.
 
-A file is 8 bytes n (little-endian), n bytes of JSON {name: {dtype, shape, data_offsets}}, then the tensors' bytes
-without gaps. Torch-free. Source: the format's description in the safetensors project. A header that lies (longer than
-the file, overlapping tensors, sizes that do not multiply out) is refused here with the file's name, the lie and the
-remedy, before a byte of it is used to allocate or to map anything.
+A file is 8 bytes n (little-endian), n bytes of JSON {name: {dtype, shape, data_offsets}}, then the
+tensors' bytes without gaps. Torch-free. Source: the format's description in the safetensors
+project. A header that lies (longer than the file, overlapping tensors, sizes that do not multiply
+out) is refused here with the file's name, the lie and the remedy, before a byte of it is used to
+allocate or to map anything.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from zoo.errors import WeightsError
 
 LONGEST = 25_000_000  # bytes of header; 100,000 tensors fit
 BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
-    "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64,
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8,
+    "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32, "I32": 32, "F32": 32,
+    "U64": 64, "I64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Entry:
+    """A tensor in the file."""
+
     dtype: str  # a key of BITS
     shape: tuple[int, ...]
     start: int  # bytes, from the end of the header
@@ -33,15 +37,20 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
+    """All tensors of a file."""
+
     tensors: dict[str, Entry]
     metadata: dict[str, str]
     data: int  # where the tensors' bytes begin in the file
 
 
 def read_header(path: str | Path) -> Header:
-    """The header of a safetensors file. Raises WeightsError for a file that is missing, truncated or hostile."""
+    """The header of a safetensors file.
+
+    Raises WeightsError for a file that is missing, truncated or hostile.
+    """
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
             length = int.from_bytes(file.read(8), "little")
@@ -78,7 +87,8 @@ def read_header(path: str | Path) -> Header:
         if each.start != reached:
             _refuse(
                 path,
-                f"{name!r} begins at byte {each.start}, expected {reached}: tensors overlap or leave a gap",
+                f"{name!r} begins at byte {each.start}, expected {reached}: tensors overlap or "
+                "leave a gap",
             )
         reached = each.end
     if reached != size - 8 - length:
@@ -114,6 +124,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(path: str | Path, reason: str) -> NoReturn:
     raise WeightsError(
-        f"{path}: not a whole safetensors file: {reason}. It is truncated, damaged or made to mislead: delete it and "
-        "fetch it again from where it came."
+        f"{path}: not a whole safetensors file: {reason}. It is truncated, damaged or made to "
+        "mislead: delete it and fetch it again from where it came."
     ) from None

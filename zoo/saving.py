@@ -1,4 +1,4 @@
-"""A model to a folder laid out like a hub repository: card, weights, and the files its card names."""
+"""A model to a folder laid out like a hub repository: card, weights, the card's other files."""
 
 from __future__ import annotations
 
@@ -12,24 +12,40 @@ from zoo import weights
 from zoo.card import README, WEIGHTS, Card, File
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zoo.model import Model
 
 
-def save(model: Model, folder: Path, changes: Mapping[str, Any]) -> Path:
+def save(
+    model: Model,
+    folder: Path,
+    changes: Mapping[str, Any],
+    state: Mapping[str, Tensor] | None = None,
+) -> Path:
     """Write `model` to `folder`; `changes` are fields of its card (name, version, license, ...).
 
-    Files of its card that are not weights are copied along. Each file appears whole or not at all, the card last, so
-    that a folder with a card is complete. Weights are stored in the type they have.
+    Files of its card that are not weights are copied along. Each file appears whole or not at all,
+    the card last, so that a folder with a card is complete. Weights are stored in the type they
+    have, or as `state` holds them (a half that was loaded as float32).
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, facts in model.card.files.items():
-        if name == WEIGHTS or model.folder is None or (model.folder / name).resolve() == (folder / name).resolve():
+        if (
+            name == WEIGHTS
+            or model.folder is None
+            or (model.folder / name).resolve() == (folder / name).resolve()
+        ):
             continue
         weights.verify(model.folder / name, facts.sha256, facts.size)
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(model.folder / name, folder / name)
-    files = {name: facts for name, facts in model.card.files.items() if name != WEIGHTS and model.folder is not None}
-    state = model.net.state_dict()
+    files = {
+        name: facts
+        for name, facts in model.card.files.items()
+        if name != WEIGHTS and model.folder is not None
+    }
+    state = model.net.state_dict() if state is None else state
     if state:
         weights.save(folder / WEIGHTS, state)
         files = {WEIGHTS: described(folder / WEIGHTS), **files}

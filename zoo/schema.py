@@ -1,7 +1,7 @@
 """Plain data (parsed YAML) to frozen dataclasses and back, by the types of their fields.
 
-The dataclass is the schema: a key is known if a field is, a value is right if it has the field's type. Errors name
-the place, what stands there, what must stand there, and the nearest known key.
+The dataclass is the schema: a key is known if a field is, a value is right if it has the field's
+type. Errors name the place, what stands there, what must stand there, and the nearest known key.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def safe_path(name: str) -> bool:
 
 
 def one_of(value: str, allowed: Sequence[str], where: str) -> None:
+    """Raise CardError unless `value` is one of `allowed`."""
     if value not in allowed:
         raise CardError(
             f"{where}: {value!r} is none of {', '.join(allowed)}.{nearest(value, allowed)}"
@@ -43,6 +44,7 @@ def one_of(value: str, allowed: Sequence[str], where: str) -> None:
 
 @functools.cache
 def hints_of(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields."""
     return typing.get_type_hints(kind)
 
 
@@ -54,7 +56,8 @@ def arguments(
     for key in data:
         if key not in known:
             raise CardError(
-                f"{where}: {dot}{key} is no key of a card.{nearest(key, known)} Keys: {', '.join(known)}."
+                f"{where}: {dot}{key} is no key of a card.{nearest(key, known)} Keys: "
+                f"{', '.join(known)}."
             )
     for each in fields(kind):
         required = each.default is MISSING and each.default_factory is MISSING
@@ -86,7 +89,7 @@ def _typed(value: Any, hint: Any, where: str, path: str) -> Any:
             return {
                 key: _typed(item, inner[1], where, f"{path}.{key}") for key, item in value.items()
             }
-        return hint(**arguments(hint, value, list(hints_of(hint)), where, path))  # type: ignore[operator]
+        return hint(**arguments(hint, value, list(hints_of(hint)), where, path))
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:

@@ -17,9 +17,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from zoo.errors import RequestError, nearest
-from zoo.nn.discriminator import PatchDiscriminator
+from zoo.nn.discriminator import NLayerDiscriminator, hinge_loss
 from zoo.nn.lpips import LPIPS
 from zoo.train.objective import Objective
 
@@ -35,12 +34,10 @@ class Weights:
     perceptual: Literal["alex", "vgg"] = "alex"
     perceptual_weight: float = 0.0
     quantizer_weight: float = 1.0
-    warmup: int = 0                                      # steps without quantising, before the codebook is laid
     adversarial_weight: float = 0.0                      # w_a; 0: a VQ-VAE, without a discriminator
     adversarial_start: int = 0                           # first step at which the discriminator has a say
     discriminator_width: int = 64
     discriminator_layers: int = 3
-    discriminator_lr: float | None = None
     train: Literal["all", "decoder"] = "all"             # "decoder" keeps every token as it is
 
     @classmethod
@@ -58,19 +55,9 @@ def pixel_loss(kind: str, reconstruction: Tensor, images: Tensor) -> Tensor:
     return difference.abs().mean() if kind == "l1" else difference.square().mean()
 
 
-def hinge(real: Tensor, fake: Tensor) -> Tensor:
-    """Discriminator's hinge loss of logits of any shape; half the sum, as taming has it."""
-    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
-
-
-def vanilla(real: Tensor, fake: Tensor) -> Tensor:
-    """Discriminator's logistic loss of logits of any shape; half the sum."""
-    return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
-
-
-def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, weight: float) -> Tensor:
-    """lambda from the two losses' gradients at the last layer, any shapes; at most 1e4 times `weight`."""
-    return weight * (reconstruction.norm() / (adversarial.norm() + 1e-4)).clamp(0, 1e4)
+def balance(reconstruction: Tensor, adversarial: Tensor, weight: float) -> Tensor:
+    """lambda () from the two losses' gradients at the last layer, any shapes; at most 1e4 times `weight`."""
+    return weight * (reconstruction.norm() / (adversarial.norm() + 1e-4)).clamp(0.0, 1e4)
 
 
 class TokenizerLoss(nn.Module):
@@ -81,7 +68,7 @@ class TokenizerLoss(nn.Module):
         self.weights = weights
         self.perceptual = LPIPS.pretrained(weights.perceptual) if weights.perceptual_weight else None
         self.discriminator = (
-            PatchDiscriminator(net.channels, weights.discriminator_width, weights.discriminator_layers)
+            NLayerDiscriminator(net.channels, weights.discriminator_width, weights.discriminator_layers)
             if weights.adversarial_weight
             else None
         )
@@ -96,9 +83,18 @@ class TokenizerLoss(nn.Module):
             total, terms["lpips"] = total + self.weights.perceptual_weight * lpips, lpips.detach()
         return total, terms
 
+    def fake(self, net: Tokenizer, images: Tensor) -> Tensor:
+        """The reconstruction of these pictures, (B, C, H, W); the one just made if it was of them."""
+        if self.pair is not None and self.pair[0] is images:
+            return self.pair[1]
+        with torch.no_grad():  # another part of an accumulated batch came between
+            made: Tensor = net(images)[0]
+            return made
+
     def adversarial(self, net: Tokenizer, reconstruction: Tensor, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """A scalar whose value is L_rec - lambda A(x^) and whose gradient by `reconstruction` is exact."""
-        assert self.discriminator is not None
+        if self.discriminator is None:
+            raise ValueError("adversarial_weight is 0: there is no discriminator")
         picture = reconstruction.detach().requires_grad_()
         similar, terms = self.similarity(picture, images)
         believed = self.discriminator(picture).mean()
@@ -107,7 +103,7 @@ class TokenizerLoss(nn.Module):
         last = net.last_layer()
         (by_pull,) = torch.autograd.grad(reconstruction, last, pull, retain_graph=True)
         (by_push,) = torch.autograd.grad(reconstruction, last, push, retain_graph=True)
-        weight = adaptive_weight(by_pull, by_push, self.weights.adversarial_weight)
+        weight = balance(by_pull, by_push, self.weights.adversarial_weight)
         slope = pull + weight * push
         value = similar.detach() - weight * believed.detach()
         linear = (reconstruction * slope).sum()
@@ -118,11 +114,12 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
     """One objective (VQ-VAE) or two (VQ-GAN); `table` is the recipe's [objective], read by `Weights`."""
     weights = Weights.of(table)
     shared = TokenizerLoss(net, weights)
-    trained = net.decoder_parameters() if weights.train == "decoder" else list(net.parameters())
+    parts: list[nn.Module] = [net.post_quant_conv, net.decoder] if weights.train == "decoder" else [net]
+    trained = [parameter for part in parts for parameter in part.parameters()]
 
     def generator(batch: Mapping[str, Any], step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         images = batch["images"]
-        reconstruction, quantized = net.reconstruct(images, frozen_tokens=weights.train == "decoder")
+        reconstruction, quantized = net(images) if weights.train == "all" else net.redraw(images)
         shared.pair = (images, reconstruction.detach())
         playing = shared.discriminator is not None and step >= weights.adversarial_start and torch.is_grad_enabled()
         score = shared.adversarial(net, reconstruction, images) if playing else shared.similarity(reconstruction, images)
@@ -134,10 +131,10 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
         critic = shared.discriminator
 
         def discriminator(batch: Mapping[str, Any], step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
-            assert shared.pair is not None
-            images, fake = shared.pair
+            images = batch["images"]
+            fake = shared.fake(net, images)
             real_logits, fake_logits = critic(images), critic(fake)
-            loss = hinge(real_logits, fake_logits)
+            loss = hinge_loss(real_logits, fake_logits)
             return loss, {"real": real_logits.detach().mean(), "fake": fake_logits.detach().mean()}
 
         parameters = list(critic.parameters())

@@ -82,6 +82,8 @@ def open_checkpoint(path: str | Path, config: str | Path | None = None) -> Forei
     given = Path(path).expanduser()
     if not given.exists():
         raise ForeignError(f"there is no file or folder {given}")
+    if given.is_dir() and (halves := _halves(given)):
+        return _joined(given, halves, config)
     weights = _weights_in(given) if given.is_dir() else given
     if weights.stat().st_size == 0:
         raise ForeignError(f"{weights} is empty; fetch it again")
@@ -146,6 +148,25 @@ def _weights_in(folder: Path) -> Path:
         f"{folder} should hold one weights file ({', '.join(ENDINGS)}); it holds {what}. "
         "Name the file itself."
     )
+
+
+def _halves(folder: Path) -> dict[str, Path]:
+    """The two files of a folder that hold an encoder and a decoder apart, by half; {} if it is not of that kind."""
+    found = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in ENDINGS)
+    halves = {half: path for half in ("decoder", "encoder") for path in found if half in path.name}
+    if len(found) != 2 or len(halves) != 2:
+        return {}
+    alike = halves["encoder"].name.replace("encoder", "decoder") == halves["decoder"].name
+    return halves if alike else {}
+
+
+def _joined(folder: Path, halves: Mapping[str, Path], config: str | Path | None) -> Foreign:
+    """Two halves as one checkpoint, their names under `encoder.` and `decoder.`."""
+    opened = {half: open_checkpoint(path, config) for half, path in halves.items()}
+    shapes = {f"{half}.{k}": v for half, each in opened.items() for k, v in each.keys.items()}
+    tensors = {f"{half}.{k}": v for half, each in opened.items() for k, v in each.tensors().items()}
+    first = opened["encoder"]
+    return Foreign(folder, shapes, first.config, first.config_path, "", None, tensors)
 
 
 def _is_safetensors(path: Path) -> bool:

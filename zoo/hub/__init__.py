@@ -1,9 +1,12 @@
 """From a name to a card and a folder with its files.
 
 A name is one of
-    vqgan-f16, vqgan-f16@1.0.0     a model of the folders in ZOO_PATH, the embedded folder, or the store, in that order
-    hf:org/repo, hf:org/repo@rev   a repository of the hub that HF_ENDPOINT names (see `zoo.hub.remote`)
-    a folder                       laid out like a hub repository: README.md (the card) and its files
+    vqgan-f16, vqgan-f16@1.0.0     a model of the folders in ZOO_PATH, the embedded folder, or the
+                                   store, in that order
+    hf:org/repo, hf:org/repo@rev   a repository of the hub that HF_ENDPOINT names (see
+                                   `zoo.hub.remote`)
+    a folder                       laid out like a hub repository: README.md (the card) and its
+    files
 A stranger's checkpoint file or folder is no model yet: `zoo.adopt` makes it one.
 """
 
@@ -20,7 +23,8 @@ from pathlib import Path
 from zoo.card import README, Card, reference, version_key
 from zoo.errors import CardError, UnknownModel, UnknownVersion, listed, nearest
 from zoo.hub import embedded
-from zoo.hub.home import extra, models
+from zoo.hub.home import extra
+from zoo.hub.home import models as models
 
 HF = "hf:"
 _CARD = re.compile(rb"^zoo:", re.MULTILINE)  # a README with our block is a card, even a broken one
@@ -36,7 +40,9 @@ class Found:
 
 
 def resolve(name: str | os.PathLike[str], version: str | None = None) -> Found:
-    """Find a model by name, hub repository or folder; its files are on this machine afterwards, not yet verified.
+    """Find a model by name, hub repository or folder.
+
+    Its files are on this machine afterwards, not yet verified.
 
     Raises UnknownModel or UnknownVersion saying what exists, CardError, HubError.
     """
@@ -58,8 +64,9 @@ def resolve(name: str | os.PathLike[str], version: str | None = None) -> Found:
     if not found:
         names = {each.card.name for each in installed([])}
         raise UnknownModel(
-            f"There is no model {wanted!r}.{nearest(wanted, names)} Known here: {listed(names)}. A hub repository is "
-            f"named hf:org/repo, a folder by a path with a slash.{''.join(f' Unreadable: {each}' for each in broken)}"
+            f"There is no model {wanted!r}.{nearest(wanted, names)} Known here: {listed(names)}. A "
+            "hub repository is named hf:org/repo, a folder by a path with a "
+            f"slash.{''.join(f' Unreadable: {each}' for each in broken)}"
         )
     if version is None:
         return newest(found)
@@ -68,14 +75,18 @@ def resolve(name: str | os.PathLike[str], version: str | None = None) -> Found:
             return each
     versions = [each.card.version for each in found]
     raise UnknownVersion(
-        f"{wanted} has no version {version!r}.{nearest(version, versions)} Versions here: {listed(versions)}."
+        f"{wanted} has no version {version!r}.{nearest(version, versions)} Versions here: "
+        f"{listed(versions)}."
     )
 
 
 def newest(found: list[Found]) -> Found:
-    """The newest release among versions of one model (a pre-release only if there is nothing else); first hub wins."""
+    """The newest release among versions of one model; the first hub wins.
+
+    A pre-release only if there is nothing else.
+    """
     return max(
-        reversed(found),
+        found,
         key=lambda each: ("-" not in each.card.version, version_key(each.card.version)),
     )
 
@@ -85,7 +96,7 @@ def installed(broken: list[CardError] | None = None) -> Iterator[Found]:
 
     A card that cannot be read is appended to `broken`, or warned of where that is not given.
     """
-    places = [(folder, "ZOO_PATH") for folder in extra()]
+    places: list[tuple[Path | None, str]] = [(folder, "ZOO_PATH") for folder in extra()]
     places += [(embedded.root(), "embedded"), (models(), "store")]
     for root, source in places:
         for folder in sorted(root.iterdir()) if root is not None and root.is_dir() else ():
@@ -108,10 +119,12 @@ def names(
     task: str | None = None,
     max_bytes: int | None = None,
 ) -> list[str]:
-    """Names of the models on this machine, sorted; all conditions must hold. Needs no network and no torch.
+    """Names of the models on this machine, sorted; all conditions must hold.
 
-    `pattern` and the texts may hold wildcards (`vqgan*`); `task` is a pipeline tag of the hub ("text-to-image"),
-    `max_bytes` the size of all files together.
+    Needs no network and no torch.
+
+    `pattern` and the texts may hold wildcards (`vqgan*`); `task` is a pipeline tag of the hub
+    ("text-to-image"), `max_bytes` the size of all files together.
     """
     return sorted({each.card.name for each in cards(pattern, family, license, task, max_bytes)})
 
@@ -144,18 +157,8 @@ def show(name: str | os.PathLike[str], version: str | None = None) -> Card:
     return resolve(name, version).card
 
 
-def verify(name: str | os.PathLike[str], version: str | None = None) -> list[Path]:
-    """Read every file of a model again and check it against its card; the files. Raises WeightsError at the first."""
-    from zoo import weights
-
-    found = resolve(name, version)
-    for file, facts in found.card.files.items():
-        weights.verify(found.folder / file, facts.sha256, facts.size)
-    return [found.folder / file for file in found.card.files]
-
-
 def is_path(text: str) -> bool:
-    """Whether a name is meant as a path of this machine: it has a separator, or begins with "." or "~"."""
+    """Whether a name is meant as a path: it has a separator, or begins with "." or "~"."""
     return (
         text.startswith((".", "~"))
         or os.sep in text
@@ -164,7 +167,7 @@ def is_path(text: str) -> bool:
 
 
 def is_foreign(name: str | os.PathLike[str]) -> bool:
-    """Whether a name is the path of a stranger's checkpoint: a file, or a folder that has no card of ours."""
+    """Whether a name is the path of a stranger's checkpoint: a file, or a folder without a card."""
     text = os.fspath(name)
     if text.startswith(HF) or not (is_path(text) or isinstance(name, os.PathLike)):
         return False

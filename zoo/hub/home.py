@@ -21,7 +21,7 @@ def models() -> Path:
 
 
 def extra() -> list[Path]:
-    """The folders of ZOO_PATH (separated as in PATH); each holds folders of models, and goes before all others."""
+    """The folders of ZOO_PATH, which go before all others; each holds folders of models."""
     return [
         Path(each).expanduser() for each in os.environ.get("ZOO_PATH", "").split(os.pathsep) if each
     ]

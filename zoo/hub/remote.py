@@ -1,8 +1,9 @@
-"""Repositories of a Hugging Face hub, or of any server that speaks its protocol (HF_ENDPOINT), online or not.
+"""Repositories of a Hugging Face hub, or any server that speaks its protocol (HF_ENDPOINT).
 
-`huggingface_hub` moves and caches the bytes and honours HF_ENDPOINT, HF_HUB_OFFLINE, HF_HOME and HF_TOKEN; the card
-says which files, and their sha256 is checked here as everywhere. The repository is resolved once, to a commit, and
-every file is taken from that commit. Nothing in a repository is ever run.
+`huggingface_hub` moves and caches the bytes and honours HF_ENDPOINT, HF_HUB_OFFLINE, HF_HOME and
+HF_TOKEN; the card says which files, and their sha256 is checked here as everywhere. The repository
+is resolved once, to a commit, and every file is taken from that commit. Nothing in a repository is
+ever run.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 
 def resolve(name: str, version: str | None = None) -> Found:
-    """Fetch the card and the files it names from `org/repo[@revision]`: a tag, a branch, or a commit.
+    """Fetch the card and the files it names from `org/repo[@revision]` (tag, branch, commit).
 
-    Raises UnknownModel, UnknownVersion, CardError, HubError (unreachable, or offline and not cached).
+    Raises UnknownModel, UnknownVersion, CardError, HubError (unreachable, or offline and not
+    cached).
     """
     from zoo.hub import Found
 
@@ -70,7 +72,8 @@ def _told(
     if isinstance(error, errors.RevisionNotFoundError):
         refs = _refs(repository)
         return UnknownVersion(
-            f"{endpoint}/{repository} has no revision {revision!r}.{nearest(str(revision), refs)} It has: {listed(refs)}."
+            f"{endpoint}/{repository} has no revision {revision!r}.{nearest(str(revision), refs)} "
+            f"It has: {listed(refs)}."
         )
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(
         error, errors.LocalEntryNotFoundError
@@ -84,8 +87,8 @@ def _told(
         else f"{error}"
     )
     return HubError(
-        f"{at}: {file} could not be fetched from {endpoint}: {reason}. Check the network, HF_ENDPOINT and "
-        "HF_HUB_OFFLINE."
+        f"{at}: {file} could not be fetched from {endpoint}: {reason}. Check the network, "
+        "HF_ENDPOINT and HF_HUB_OFFLINE."
     )
 
 

@@ -1,4 +1,7 @@
-"""One Gaussian a pixel; a class chooses its mean, no class takes the mean of all: the least that answers six hooks."""
+"""One Gaussian a pixel, its mean chosen by the class: the least that answers all six hooks.
+
+Without a class, the mean is the mean of all.
+"""
 
 from math import log, pi
 

@@ -1,0 +1,94 @@
+"""A tiny tokenizer, synthetic pictures, and the weights that this machine has built."""
+
+import math
+
+import pytest
+import torch
+from synthetic import drawn
+
+from zoo.hub.home import home
+
+BUILT = home() / "data"  # before each test gets a store of its own
+
+
+@pytest.fixture
+def pictures():
+    return drawn(10)
+
+
+@pytest.fixture
+def lpips_weights(tmp_path_factory, monkeypatch):
+    """The real weights in the test's own store; skips where they were never built."""
+    return _built("lpips", monkeypatch)
+
+
+@pytest.fixture
+def feature_weights(monkeypatch):
+    return _built("efficientnet-lite2", monkeypatch)
+
+
+def _built(name, monkeypatch):
+    if not (BUILT / name).is_dir():
+        pytest.skip(f"needs `zoo data build {name}`")
+    folder = home() / "data" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(BUILT / name)
+    return folder
+
+
+@pytest.fixture
+def fake_lpips(tmp_path):
+    """Weights with which LPIPS has a closed form.
+
+    Of the first layer only two channels speak: channel 0 is relu(red) at the window's middle,
+    channel 1 is the constant 1; the first head weighs them with 2 and 3, the others are 0.
+    """
+    from safetensors.torch import save_file
+
+    with torch.device("meta"):
+        import zoo.nn.lpips as module
+
+        features = torch.nn.Sequential(*module._alexnet())
+    state = {
+        f"features.{key}": torch.zeros(value.shape) for key, value in features.state_dict().items()
+    }
+    state["features.0.weight"][0, 0, 5, 5] = module.SCALE[0]  # undoes the division
+    state["features.0.bias"][0] = module.SHIFT[0]  # and the shift: what is left is red itself
+    state["features.0.bias"][1] = 1.0
+    for level, width in enumerate(module.WIDTHS["alex"]):
+        state[f"lin.{level}.weight"] = torch.zeros(1, width, 1, 1)
+    state["lin.0.weight"][0, :2, 0, 0] = torch.tensor([2.0, 3.0])
+    save_file(state, tmp_path / "alex.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def blocks(tmp_path, monkeypatch):
+    """A loaded model of the family `blocks`: 32 x 32 pictures, 4 x 4 tokens of 16 codes.
+
+    The family is found as a stranger's is: through the entry point of a distribution on the path.
+    """
+    import blocks_family
+
+    import zoo
+    from zoo import plugins
+    from zoo.card import Card, Density
+    from zoo.model import Model
+
+    facts = tmp_path / "site" / "zoo_blocks-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-blocks\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[zoo.families]\nblocks = blocks_family\n")
+    monkeypatch.syspath_prepend(str(facts.parent))
+    net = blocks_family.Blocks(16)
+    levels = torch.linspace(-1, 1, 16)
+    net.colours.data = torch.stack([levels, levels.flip(0), (levels * math.pi).cos()], 1)
+    card = Card(
+        name="blocks", family="blocks", version="1.0.0", config={"codes": 16}, image=(3, 32, 32),
+        latent=(4, 4), latent_kind="tokens", codes=16, multiple=8, license="mit",
+        log_prob=Density("exact", "8-bit pixels"), hooks=("encode", "decode", "sample", "log_prob"),
+        body="# blocks\n\nSixteen colours.\n",
+    )  # fmt: skip
+    folder = tmp_path / "blocks"
+    Model(card, net, plugins.family("blocks")).save(folder)
+    return zoo.load(folder)

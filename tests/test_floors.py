@@ -1,0 +1,81 @@
+"""Imports point down: from floors below the own one only, and the core knows no family."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+
+ROOT = Path(zoo.__file__).parent
+FLOORS = [
+    "errors adoption",
+    "schema front_matter hookspecs options rng safetensors_header progress density images meta",
+    "card plugins",
+    "hub tables",
+    "weights checking",
+    "nn foreign saving verification",
+    "model",
+    "foreign_models",
+    "loading",
+    "parts",
+    "__init__",
+    "data codec",
+    "evaluate parity",
+    "train",
+    "testing cli",
+    "__main__",
+]
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
+
+
+def unit(module):
+    """zoo.hub.remote -> hub; the package itself is the face, the top floor."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def imported(tree):
+    """Modules of ours that are imported when the file runs, and those only for the type checker."""
+    typing = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module == "zoo":
+            yield from (f"zoo.{each.name}" for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    own = path.relative_to(ROOT).with_suffix("").parts[0]
+    for module in imported(ast.parse(path.read_text())):
+        assert not module.startswith("zoo_"), f"{path.name} imports the plugin {module}"
+        if module.split(".")[0] == "zoo" and unit(module) != own:
+            assert FLOOR[unit(module)] < FLOOR[own], f"{own} imports {module}, not from below"
+
+
+def test_the_face_and_the_list_import_no_torch():
+    code = "import sys, zoo; zoo.list(); zoo.families(); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_name_of_the_face_can_be_fetched():
+    for name in zoo.__all__:
+        assert getattr(zoo, name) is not None
+    assert set(zoo.__all__) <= set(dir(zoo))
+    with pytest.raises(AttributeError, match=r"zoo has no 'lod'\. Did you mean 'load'\?"):
+        zoo.lod  # noqa: B018

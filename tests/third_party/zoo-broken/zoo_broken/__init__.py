@@ -1,0 +1,1 @@
+"""Families broken in one way each, for the tests that must catch them; this one has no hooks."""

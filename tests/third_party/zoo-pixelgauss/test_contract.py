@@ -1,0 +1,21 @@
+import pytest
+
+from zoo.card import Density
+from zoo.testing import CHECKS, Subject
+
+SUBJECT = Subject(
+    "pixelgauss",
+    {"classes": 3, "shape": [3, 8, 8]},
+    image=(3, 8, 8),
+    latent=(3, 8, 8),
+    latent_kind="continuous",
+    log_prob=Density("exact", "continuous pixels"),
+    hooks=("condition", "encode", "decode", "sample", "log_prob"),
+    request={"label": 2},
+    lossless=True,
+)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(check):
+    check(SUBJECT)

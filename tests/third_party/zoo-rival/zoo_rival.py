@@ -1,0 +1,1 @@
+"""Claims the name of another distribution's family."""

@@ -1,0 +1,296 @@
+"""``zoo encode | decode | sample | logprob``: one model at work on pictures.
+
+Latents are kept in safetensors: one tensor ``latents`` (N, *Z), token models int64, whose metadata say
+which model made them (name@version and the sha256 of its weights) and the pictures' names, so that
+``zoo decode`` needs no other argument and refuses to decode with other weights.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.terminal import json_option, placement_options, print_json, seed_option, settings, table
+from zoo.errors import ImageError, RequestError, WeightsError
+
+if TYPE_CHECKING:
+    from zoo.card import Card
+    from zoo.images import Images
+    from zoo.model import Model
+
+FORMAT = "genzoo-latents-1"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".jxl", ".gif", ".bmp", ".tif", ".tiff")
+
+condition_option = click.option(
+    "-c", "--condition", "conditions", multiple=True, metavar="KEY=VALUE",
+    help="What to ask for: -c text='a red apple', -c label=3. Repeatable.",
+)  # fmt: skip
+batch_option = click.option(
+    "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures at a time."
+)
+size_option = click.option(
+    "--size", type=click.IntRange(min=1), default=None,
+    help="Scale and crop every picture to SIZE x SIZE. [as they are]",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("model")
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), default=None,
+    help="File of latents to write. [latents.safetensors]",
+)  # fmt: skip
+@size_option
+@batch_option
+@condition_option
+@seed_option
+@placement_options
+@json_option
+def encode(
+    model: str,
+    pictures: tuple[Path, ...],
+    out: Path | None,
+    size: int | None,
+    batch: int,
+    conditions: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+) -> None:
+    """Turn PICTURES (files or folders) into the latents of MODEL."""
+    files = picture_files(pictures)
+    out = out or Path("latents.safetensors")
+    import torch
+    from safetensors.torch import save_file
+
+    from zoo.progress import progress
+
+    loaded = _load(model, device, dtype, conditions)
+    parts = []
+    for start in progress(range(0, len(files), batch), None, "encode"):
+        images = read_pictures(files[start : start + batch], size)
+        parts.append(loaded.encode(images, seed=seed).cpu())
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise ImageError(
+            "the pictures are not all of one size, so their latents do not fit one tensor; give --size"
+        )
+    latents = torch.cat(parts)
+    card = loaded.card
+    metadata = {
+        "format": FORMAT,
+        "model": f"{card.name}@{card.version}",
+        "weights": weights_sha256(card),
+        "pictures": json.dumps([file.name for file in files]),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"latents": latents.contiguous()}, out, metadata)
+    if as_json:
+        print_json({"file": str(out), "shape": list(latents.shape), **metadata})
+        return
+    each = "x".join(str(n) for n in latents.shape[1:])
+    bits = ""
+    if card.codes and not latents.dtype.is_floating_point:
+        per = latents[0].numel() * (card.codes - 1).bit_length()
+        bits = f", {per} bits ({(per + 7) // 8} bytes) a picture"
+    click.echo(f"{len(files)} pictures -> {out}: {each} {loaded.card.latent_kind} each{bits}")
+
+
+@click.command()
+@click.argument("latents", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default=None,
+    help="A .png for one sheet of all, or a folder for one file each. [beside LATENTS]",
+)  # fmt: skip
+@click.option("-m", "--model", default=None, help="Another model than the one that encoded.")
+@batch_option
+@condition_option
+@placement_options
+@json_option
+def decode(
+    latents: Path,
+    out: Path | None,
+    model: str | None,
+    batch: int,
+    conditions: tuple[str, ...],
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+) -> None:
+    """Turn a file of LATENTS, written by `zoo encode`, back into pictures."""
+    values, metadata = read_latents(latents)
+    import torch
+
+    from zoo.images import Images
+    from zoo.progress import progress
+
+    loaded = _load(model or metadata["model"], device, dtype, conditions)
+    if model is None and weights_sha256(loaded.card) != metadata["weights"]:
+        raise WeightsError(
+            f"{latents} was encoded with weights {metadata['weights'][:12]}..., but "
+            f"{metadata['model']} has {weights_sha256(loaded.card)[:12]}... here; "
+            "encode again, or name the model with --model to decode all the same"
+        )
+    parts = [
+        loaded.decode(values[start : start + batch]).as_subclass(torch.Tensor).cpu()
+        for start in progress(range(0, len(values), batch), None, "decode")
+    ]
+    names = json.loads(metadata["pictures"])
+    _save(Images(torch.cat(parts)), out or latents.with_suffix(".png"), names, None, as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default=None,
+    help="A .png for one sheet of all, or a folder for one file each. [samples.png]",
+)  # fmt: skip
+@click.option(
+    "-O", "--option", "options", multiple=True, metavar="KEY=VALUE",
+    help="How to sample: -O temperature=0.9 -O top_p=0.95. Repeatable.",
+)  # fmt: skip
+@click.option("--columns", type=click.IntRange(min=1), default=None, help="Columns of the sheet.")
+@condition_option
+@seed_option
+@placement_options
+@json_option
+def sample(
+    model: str,
+    count: int,
+    out: Path | None,
+    options: tuple[str, ...],
+    columns: int | None,
+    conditions: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+) -> None:
+    """Draw new pictures from MODEL."""
+    chosen = settings(options, "--option")
+    loaded = _load(model, device, dtype, conditions)
+    images = loaded.sample(count, seed=seed, **chosen)
+    width = len(str(count - 1))
+    names = [f"{loaded.card.name}-{i:0{width}d}.png" for i in range(count)]
+    _save(images, out or Path("samples.png"), names, columns, as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@size_option
+@condition_option
+@seed_option
+@placement_options
+@json_option
+def logprob(
+    model: str,
+    pictures: tuple[Path, ...],
+    size: int | None,
+    conditions: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+) -> None:
+    """Say how probable PICTURES are under MODEL, in nats and bits per dimension."""
+    files = picture_files(pictures)
+    from zoo.progress import progress
+
+    loaded = _load(model, device, dtype, conditions)
+    rows: list[dict[str, Any]] = []
+    for file in progress(files, None, "logprob"):
+        answer = loaded.log_prob(read_pictures([file], size), seed=seed)
+        rows.append(
+            {
+                "picture": str(file),
+                "nats": float(answer.nats[0]),
+                "bits_per_dim": float(answer.bits_per_dim[0]),
+                "kind": answer.kind,
+                "over": answer.over,
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    cells = [[row["picture"], f"{row['nats']:.2f}", f"{row['bits_per_dim']:.4f}"] for row in rows]
+    click.echo(table(["picture", "nats", "bits/dim"], cells, right=("nats", "bits/dim")))
+    click.echo(f"{rows[0]['kind']}, over {rows[0]['over']}")
+
+
+def picture_files(paths: tuple[Path, ...]) -> list[Path]:
+    """The picture files meant: files as given, folders by their pictures in name order."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise ImageError(f"no pictures in the folder {path} (looked for {' '.join(SUFFIXES)})")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise ImageError(f"there is no picture or folder {path}")
+    return files
+
+
+def read_pictures(files: list[Path], size: int | None) -> "Images":
+    """Read files into one batch; a batch of several sizes is an error that names two of them."""
+    from zoo.images import Images
+
+    return Images.read(files, size=size)
+
+
+def read_latents(path: Path) -> tuple[Any, dict[str, str]]:
+    """Read a file `zoo encode` wrote: its latents (N, *Z) and its metadata, all keys present."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT or "latents" not in file.keys():  # noqa: SIM118
+                raise RequestError(
+                    f"{path} is a safetensors file, but not of latents (format {FORMAT}); "
+                    "`zoo encode MODEL PICTURES -o FILE` writes one"
+                )
+            return file.get_tensor("latents"), metadata
+    except SafetensorError as error:
+        raise RequestError(f"{path} is not a file of latents: {error}") from error
+
+
+def weights_sha256(card: "Card") -> str:
+    """One hash for all weight files of a card: of model.safetensors if that is all there is."""
+    return "+".join(
+        file.sha256 for name, file in sorted(card.files.items()) if name.endswith(".safetensors")
+    )
+
+
+def _load(
+    name: str, device: str | None, dtype: str | None, conditions: tuple[str, ...]
+) -> "Model":
+    request = settings(conditions, "--condition")
+    import zoo
+
+    model = zoo.load(name, device=device, dtype=dtype)
+    return model.condition(**request) if request else model
+
+
+def _save(
+    images: "Images", out: Path, names: list[str], columns: int | None, as_json: bool
+) -> None:
+    if out.suffix:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        images.grid(columns).save(out)
+        written = [out]
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        written = [out / f"{i:04d}-{Path(name).stem}.png" for i, name in enumerate(names)]
+        for file, picture in zip(written, images.pil(), strict=True):
+            picture.save(file)
+    if as_json:
+        print_json({"files": [str(file) for file in written], "count": len(images)})
+    else:
+        click.echo(f"{len(images)} pictures -> {out}")

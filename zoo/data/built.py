@@ -1,0 +1,131 @@
+"""A built set on disk: pictures as plain arrays, everything else as lines of JSON.
+
+    train.npy, test.npy       uint8 (N, H, W, C), read by memory map
+    train.jsonl, test.jsonl   one line a picture: name, set, caption, label (those that apply)
+    data.json                 name, size, counts, sources with versions, hashes, licences and attribution, the split
+
+A set is written under another name and moved into place whole, so a folder that is there is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zoo.errors import DataError, listed
+
+ABOUT = "data.json"
+HEADER = 128  # bytes; a multiple of 64, as the format asks
+
+
+class Shelf:
+    """One split being written, picture by picture, in constant memory."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.path = folder / f"{split}.npy"
+        self.pixels: IO[bytes] = self.path.open("wb")
+        self.pixels.write(b"\0" * HEADER)
+        self.lines = (folder / f"{split}.jsonl").open("w", encoding="utf-8")
+        self.count = 0
+        self.shape: tuple[int, ...] | None = None
+
+    def add(self, picture: NDArray[np.uint8], facts: Mapping[str, Any]) -> None:
+        """Append a picture (H, W, C) uint8 with its facts."""
+        if self.shape is None:
+            self.shape = picture.shape
+        if picture.shape != self.shape or picture.dtype != np.uint8:
+            raise DataError(
+                f"{self.path.name}: picture {facts.get('name')} is {picture.dtype} {picture.shape}, the set is uint8 {self.shape}."
+            )
+        self.pixels.write(picture.tobytes())
+        self.lines.write(json.dumps(dict(facts), ensure_ascii=False) + "\n")
+        self.count += 1
+
+    def finish(self) -> None:
+        """Write the header now that the count is known."""
+        shape = (self.count, *(self.shape or (0, 0, 3)))
+        text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+        self.pixels.seek(0)
+        self.pixels.write(b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little"))
+        self.pixels.write(text.ljust(HEADER - 11).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close both files, finished or not."""
+        self.pixels.close()
+        self.lines.close()
+
+
+def write(
+    folder: Path,
+    pictures: Iterable[tuple[str, NDArray[np.uint8], Mapping[str, Any]]],
+    about: Mapping[str, Any],
+) -> Path:
+    """Write a set of (split, picture (H, W, C) uint8, facts) to `folder`, all or nothing; the folder."""
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        with ExitStack() as stack:
+            shelves = {split: Shelf(partial, split) for split in ("train", "test")}
+            for shelf in shelves.values():
+                stack.callback(shelf.close)
+            for split, picture, facts in pictures:
+                shelves[split].add(picture, facts)
+            for shelf in shelves.values():
+                shelf.finish()
+        counts = {split: shelf.count for split, shelf in shelves.items()}
+        text = json.dumps({**about, "counts": counts}, indent=2, ensure_ascii=False)
+        (partial / ABOUT).write_text(text + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+class BuiltSet:
+    """A split of a built set: item i is a dict of image uint8 (C, H, W), name and what else is known of it.
+
+    Raises DataError for a folder that is incomplete or damaged.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder, self.split = folder, split
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        self.name, self.about = str(about["name"]), about
+        if split not in about["counts"]:
+            raise DataError(f"{folder} has no split {split!r}; it has {listed(about['counts'])}.")
+        lines = (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        self.facts: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        try:
+            self.pixels = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise DataError(
+                f"{folder / split}.npy cannot be read: {error}. Build the set again."
+            ) from error
+        if not len(self.facts) == len(self.pixels) == about["counts"][split]:
+            raise DataError(
+                f"{folder}: {len(self.pixels)} pictures, {len(self.facts)} lines and a stated count of "
+                f"{about['counts'][split]} for {split!r}. Build the set again."
+            )
+
+    @property
+    def licences(self) -> list[str]:
+        """Of the sources, each once."""
+        return sorted({source["licence"] for source in self.about["sources"]})
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        picture = torch.from_numpy(np.array(self.pixels[index])).permute(2, 0, 1)  # (C, H, W)
+        return {"image": picture, **self.facts[index]}

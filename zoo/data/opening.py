@@ -1,0 +1,81 @@
+"""Opening a set by name or path, and looking at one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from zoo.data.built import ABOUT, BuiltSet
+from zoo.data.catalogue import ENTRIES, place
+from zoo.data.folder import PictureFolder
+from zoo.errors import DataError, listed, nearest
+from zoo.hub.home import home
+
+
+def open_set(name: str | os.PathLike[str], split: str = "train", size: int | None = None) -> Any:
+    """A split of a set: `len(it)`, and items with image uint8 (C, H, W), name and perhaps caption and label.
+
+    Args:
+        name: of a set that was built; or the path of a built set, of a folder of pictures, or of a tar shard.
+        split: "train" or "test" (a folder also has "all").
+        size: pixels a side; by default that of the built set, if there is one only.
+
+    Raises:
+        DataError: not built, no such path, another split or size.
+    """
+    path = Path(name).expanduser()
+    if os.sep in os.fspath(name) or path.is_dir() or path.suffix == ".tar":
+        if not path.exists():
+            raise DataError(f"{path} does not exist. A set is named {listed(ENTRIES)}, or by its path.")
+        if (path / ABOUT).is_file():
+            return _checked(path, split, size)
+        return PictureFolder(path, split, size)
+    text = os.fspath(name)
+    if text not in ENTRIES:
+        raise DataError(
+            f"There is no set {text!r}.{nearest(text, ENTRIES)} There are {listed(ENTRIES)}, or the path of a folder of pictures."
+        )
+    if not ENTRIES[text].size:
+        raise DataError(f"{text} holds weights, not pictures.")
+    there = [each for each in built() if each.name.rpartition("-")[0] == text]
+    wanted = place(text, size) if size is not None or len(there) != 1 else there[0]
+    if wanted not in there:
+        sizes = f" Built are {listed([each.name for each in there])}." if there else ""
+        asked = f" --size {size}" if size is not None else ""
+        raise DataError(f"The set {text!r} is not built{asked and f' at {size} px'}.{sizes} Run: zoo data build {text}{asked}")
+    return _checked(wanted, split, size)
+
+
+def _checked(folder: Path, split: str, size: int | None) -> BuiltSet:
+    found = BuiltSet(folder, split)
+    if size is not None and found.pixels.shape[1:3] != (size, size) and len(found):
+        raise DataError(f"{folder} has pictures of {found.pixels.shape[1]} px, not {size}.")
+    return found
+
+
+def built() -> list[Path]:
+    """Folders of the sets that are built on this machine."""
+    root = home() / "data"
+    found = sorted(root.iterdir()) if root.is_dir() else []
+    return [each for each in found if not each.name.startswith(".") and (each / ABOUT).is_file() and _pictures(each)]
+
+
+def _pictures(folder: Path) -> bool:
+    return "counts" in json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+
+
+def preview(dataset: Any, path: str | os.PathLike[str], count: int = 96, columns: int = 12) -> Path:
+    """Write a sheet of `count` pictures, spread evenly over the set, as a PNG; its path."""
+    import torch
+
+    from zoo.images import Images
+
+    shown = min(count, len(dataset))
+    numbers = [index * len(dataset) // shown for index in range(shown)]
+    pictures = torch.stack([dataset[number]["image"] for number in numbers]).float() / 127.5 - 1
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Images(pictures).grid(columns).save(path)
+    return path

@@ -1,0 +1,71 @@
+"""Measuring models: metrics on held-out pictures, image codecs at equal bytes, picture sheets.
+
+`zoo.evaluate.evaluate(model, data)` is `zoo eval`. Names are loaded when they are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.evaluate.baselines import CODECS, Row, codecs, markdown
+    from zoo.evaluate.command import Report, run
+    from zoo.evaluate.fidelity import mse, psnr, ssim
+    from zoo.evaluate.frechet import Moments, frechet_distance
+    from zoo.evaluate.gauge import Batch, Gauge, Reading
+    from zoo.evaluate.gauges import GAUGES
+    from zoo.evaluate.measure import evaluate
+    from zoo.evaluate.metric import Metric, table
+    from zoo.evaluate.sheets import labelled_sheet, reconstruction_sheet, sheet
+    from zoo.evaluate.tokens import Histogram, bytes_needed
+
+_WHERE = {
+    "baselines": "CODECS Row codecs markdown",
+    "command": "Report run",
+    "fidelity": "mse psnr ssim",
+    "frechet": "Moments frechet_distance",
+    "gauge": "Batch Gauge Reading",
+    "gauges": "GAUGES",
+    "measure": "evaluate",
+    "metric": "Metric table",
+    "sheets": "labelled_sheet reconstruction_sheet sheet",
+    "tokens": "Histogram bytes_needed",
+}
+_MODULE = {name: module for module, names in _WHERE.items() for name in names.split()}
+
+__all__ = [
+    "CODECS",
+    "GAUGES",
+    "Batch",
+    "Gauge",
+    "Histogram",
+    "Metric",
+    "Moments",
+    "Reading",
+    "Report",
+    "Row",
+    "bytes_needed",
+    "codecs",
+    "evaluate",
+    "frechet_distance",
+    "labelled_sheet",
+    "markdown",
+    "mse",
+    "psnr",
+    "reconstruction_sheet",
+    "run",
+    "sheet",
+    "ssim",
+    "table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'zoo.evaluate' has no attribute {name!r}")
+    return getattr(import_module(f"zoo.evaluate.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

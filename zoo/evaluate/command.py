@@ -1,0 +1,234 @@
+"""`zoo eval NAME`: measure a model, compare it with image codecs, put both into its card."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.card import README, Card
+from zoo.card import Metric as CardMetric
+from zoo.errors import RequestError
+from zoo.evaluate.metric import Metric, table
+from zoo.saving import described
+from zoo.saving import write_card as save_card
+
+if TYPE_CHECKING:
+    from zoo.evaluate.baselines import Row
+    from zoo.model import Model
+
+SHEET = "codecs.png"
+BEGIN, END = "<!-- zoo eval: codecs -->", "<!-- /zoo eval: codecs -->"
+SECTION = """\
+## Beside image codecs at the same bytes
+
+{count} pictures of {data}, at most {bytes} bytes each. Every codec is at its best: shrunk by 1 to
+8, encoded, enlarged again, at the scale and quality with the least LPIPS within the bytes, header
+included. The model's bytes are its tokens at log2(codes) bits each, without a header; its weights
+are not counted.
+
+{table}
+
+![original, {name} and codecs]({file})
+
+Measured by `{line}`."""
+CODEC_COUNT = 200  # pictures; searching scales and qualities takes about a second each
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `run` found.
+
+    Attributes:
+        metrics: in the order asked for.
+        rows: image codecs at the model's bytes; empty unless asked for.
+        markdown: the section with the codecs' table, as it stands in the card.
+        written: files written: the card, the sheet.
+    """
+
+    metrics: tuple[Metric, ...]
+    rows: tuple[Row, ...] = ()
+    markdown: str = ""
+    written: tuple[Path, ...] = ()
+
+    def text(self) -> str:
+        """Lay everything out for a terminal."""
+        parts = [table(self.metrics), self.markdown, *(f"wrote {each}" for each in self.written)]
+        return "\n\n".join(each for each in parts if each)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "metrics": [each.as_dict() for each in self.metrics],
+            "codecs": [each.as_dict() for each in self.rows],
+            "written": [str(each) for each in self.written],
+        }
+
+
+def command_line(
+    name: str,
+    data: str,
+    split: str,
+    size: int,
+    metrics: Sequence[str] | None,
+    count: int | None,
+    seed: int,
+) -> str:
+    """Give the line that measures the same again."""
+    words = ["zoo", "eval", name, "--data", data, "--split", split, "--size", str(size)]
+    for each in metrics or ():
+        words += ["--metric", each]
+    if count is not None:
+        words += ["--count", str(count)]
+    if seed:
+        words += ["--seed", str(seed)]
+    return shlex.join(words)
+
+
+def run(
+    name: str | os.PathLike[str],
+    data: str = "icons",
+    split: str = "test",
+    size: int | None = None,
+    metrics: Sequence[str] | None = None,
+    count: int | None = None,
+    batch_size: int = 16,
+    seed: int = 0,
+    *,
+    device: str | None = None,
+    write: bool = False,
+    codecs: bool = False,
+    out: str | os.PathLike[str] | None = None,
+) -> Report:
+    """Measure a model on a built set.
+
+    Args:
+        name: as `zoo.load` takes it.
+        data: a set built by `zoo data build`, or a folder of pictures.
+        split: "test" or "train".
+        size: side of the pictures in pixels; by default the model's own.
+        metrics: names out of `zoo.evaluate.GAUGES`; by default those of such a model's card.
+        count: pictures, spread evenly over the set; by default all.
+        batch_size: pictures at a time.
+        seed: for log_prob and samples.
+        device: where to run.
+        write: put the metrics, and the codecs' table and sheet, into the model's card.
+        codecs: also measure JPEG, WebP, AVIF and JPEG XL at the bytes of the model's tokens, on at
+            most 200 pictures.
+        out: where the sheet goes if it is not written beside the card.
+
+    Returns:
+        A Report.
+
+    Raises:
+        RequestError: an unknown metric, codecs for a model without tokens, a card that is not ours.
+        DataError: a set or weights that are not built.
+        ZooError: whatever `zoo.load` raises.
+    """
+    from zoo import hub
+    from zoo.data import open_set
+    from zoo.evaluate.measure import evaluate
+    from zoo.model import load
+
+    found = hub.resolve(name) if write else None
+    if found is not None and found.source.startswith("hf:"):
+        raise RequestError(
+            f"{name} is a fetched copy of a hub's repository; its card cannot be written here. "
+            "Save it to a folder (`zoo.load(...).save(folder)`) and evaluate that with --write."
+        )
+    model = load(name, device=device)
+    size = size or model.card.image[-1]
+    pictures = open_set(data, split, size)
+    called = f"{getattr(pictures, 'name', Path(data).name)}-{size}/{split}"
+    line = command_line(str(name), data, split, size, metrics, count, seed)
+    measured = evaluate(
+        model, pictures, metrics, count, batch_size, seed, name=called, command=line
+    )
+    rows: tuple[Row, ...] = ()
+    section, written = "", []
+    if codecs:
+        beside = Path(out) if out else (found.folder if found else Path()) / SHEET
+        rows, section = compare(model, pictures, count, beside, called, f"{line} --codecs")
+        written.append(beside)
+    if found is not None:
+        written.insert(0, put_into_card(found.folder, measured, section, written))
+    return Report(tuple(measured), rows, section, tuple(written))
+
+
+def compare(
+    model: Model, data: Any, count: int | None, path: Path, called: str, line: str
+) -> tuple[tuple[Row, ...], str]:
+    """Measure codecs and the model on the same pictures; write the sheet, give rows and Markdown.
+
+    Raises RequestError if the model has no tokens, whose bytes are the budget.
+    """
+    import torch
+
+    from zoo.evaluate.baselines import codecs, markdown
+    from zoo.evaluate.fidelity import psnr
+    from zoo.evaluate.gauges import codes_of
+    from zoo.evaluate.measure import batches, rebuilt
+    from zoo.evaluate.sheets import sheet
+    from zoo.evaluate.tokens import bytes_needed
+    from zoo.images import from_uint8
+    from zoo.nn.lpips import LPIPS
+
+    count = min(count or len(data), CODEC_COUNT, len(data))
+    net = LPIPS("alex").to(model.device)
+    originals, made, distances, spent = [], [], [], 0
+    with torch.inference_mode():
+        for pictures in batches(data, count, 16):
+            back, tokens = rebuilt(model, from_uint8(pictures))
+            pair = [
+                from_uint8(each.to(model.device)).expand(-1, 3, -1, -1) for each in (back, pictures)
+            ]
+            distances += net(*pair).tolist()
+            originals.append(pictures)
+            made.append(back)
+            spent = bytes_needed(tokens[0].numel(), codes_of(model.card))
+    before, after = torch.cat(originals), torch.cat(made)
+    rows = codecs(before, spent, lpips=net)
+    net.cpu()
+    sheet(before, after, rows, path, model.name, spent, lpips=net)
+    own = (model.name, float(spent), float(psnr(before, after).mean()), sum(distances) / count)
+    section = SECTION.format(
+        count=count, data=called, bytes=spent, name=model.name, file=path.name, line=line,
+        table=markdown(rows, [own]),
+    )  # fmt: skip
+    return tuple(rows), section
+
+
+def put_into_card(
+    folder: Path, metrics: Sequence[Metric], section: str = "", files: Sequence[Path] = ()
+) -> Path:
+    """Put metrics into the card of a folder, in place of those of the same name and data.
+
+    Args:
+        folder: holds README.md.
+        metrics: from `evaluate`.
+        section: Markdown that replaces what an earlier run put between its marks.
+        files: what was written for the section; files beside the card are listed in it.
+
+    Returns:
+        The card's path.
+    """
+    card = Card.read(folder)
+    fresh = [CardMetric(**each.for_card()) for each in metrics]
+    known = {(each.name, each.data) for each in fresh}
+    kept = [each for each in card.metrics if (each.name, each.data) not in known]
+    body = card.body
+    if section:
+        block = f"{BEGIN}\n{section}\n{END}"
+        pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+        found = pattern.search(body)
+        body = pattern.sub(lambda _: block, body) if found else f"{body.rstrip()}\n\n{block}\n"
+    listed = {**card.files}
+    for path in files:
+        if path.parent.resolve() == folder.resolve():
+            listed[path.name] = described(path)
+    save_card(replace(card, metrics=(*kept, *fresh), body=body, files=listed), folder)
+    return folder / README

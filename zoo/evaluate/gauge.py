@@ -1,0 +1,67 @@
+"""What a gauge is: it takes batches of what a model made of pictures, and gives readings.
+
+A gauge says what it needs of the model (`rebuilt`, `tokens`, `bits` or `samples`), and `evaluate`
+runs only those parts of it. A family's new metric is one such class and one line in
+`zoo.evaluate.gauges.GAUGES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from zoo.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model made of a batch of pictures; fields that no gauge needs are None.
+
+    Attributes:
+        pictures: uint8 (B, C, H, W), the originals.
+        rebuilt: uint8 (B, C, H, W), encoded, decoded, rounded to 8 bits.
+        tokens: int64 (B, ...).
+        bits: (B,) bits per dimension, from log_prob.
+        samples: uint8 (B, C, H, W), as many as pictures.
+        seconds: what encoding and decoding this batch took.
+    """
+
+    pictures: Tensor
+    rebuilt: Tensor | None = None
+    tokens: Tensor | None = None
+    bits: Tensor | None = None
+    samples: Tensor | None = None
+    seconds: float = 0.0
+
+    def need(self, name: str) -> Tensor:
+        """Return the field, which the gauge said it needs."""
+        value: Tensor | None = getattr(self, name)
+        if value is None:
+            raise RequestError(f"This gauge needs {name!r}, which the batch lacks.")
+        return value
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A gauge's number before `evaluate` adds data, count and command."""
+
+    name: str
+    value: float
+    unit: str = ""
+    se: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Gauge(Protocol):
+    """Measures one thing over a set of pictures."""
+
+    needs: frozenset[str]
+
+    def add(self, batch: Batch) -> None:
+        """Take the next batch."""
+
+    def readings(self) -> list[Reading]:
+        """Give the numbers; called once, after the last batch."""

@@ -1,0 +1,170 @@
+"""`evaluate`: run a model over a set of pictures and measure what it makes of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import DataError, RequestError
+from zoo.evaluate.gauge import Batch
+from zoo.evaluate.gauges import gauges_of, usual
+from zoo.evaluate.metric import Metric
+from zoo.images import from_uint8, to_uint8
+from zoo.progress import progress
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+
+Pictures = Any  # a data set of zoo.data, uint8 (N, C, H, W), or a sequence of either's items
+
+
+def picture(item: Any) -> Tensor:
+    """Return the uint8 picture (C, H, W) of a data set's item; DataError for anything else."""
+    value = item["image"] if isinstance(item, Mapping) else item
+    if not isinstance(value, Tensor) or value.dtype != torch.uint8 or value.ndim != 3:
+        kind = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value)
+        raise DataError(f"A picture to evaluate on is a uint8 tensor (C, H, W); got {kind}.")
+    return value
+
+
+def spread(total: int, count: int) -> list[int]:
+    """Numbers of `count` pictures spread evenly over `total`, as sets are ordered by source."""
+    return [index * total // count for index in range(count)]
+
+
+def batches(data: Pictures, count: int, size: int) -> Iterator[Tensor]:
+    """Yield `count` pictures, spread evenly, as uint8 (B, C, H, W); DataError if shapes differ."""
+    numbers = spread(len(data), count)
+    for start in range(0, count, size):
+        rows = [picture(data[index]) for index in numbers[start : start + size]]
+        shapes = {tuple(row.shape) for row in rows}
+        if len(shapes) > 1:
+            raise DataError(
+                f"Pictures {start} to {start + len(rows) - 1} have the shapes {sorted(shapes)}; a "
+                "set to evaluate on has one. Build it with `zoo data build NAME --size 128`."
+            )
+        yield torch.stack(rows)
+
+
+def _settle(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def rebuilt(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Encode and decode images (B, C, H, W) in [-1, 1].
+
+    Returns uint8 pictures of the same shape, and the latents between. Raises RequestError if the
+    model gives pictures of another shape back.
+    """
+    latents = model.encode(images.to(model.device))
+    back = _plain(model.decode(latents))
+    if back.shape != images.shape:
+        raise RequestError(
+            f"{model.name} rebuilt pictures {tuple(images.shape)} as {tuple(back.shape)}; "
+            f"it takes {tuple(model.card.image)}: evaluate it on a set of that size."
+        )
+    return to_uint8(back).cpu(), latents
+
+
+def _made(model: Model, pictures: Tensor, needs: frozenset[str], seed: int) -> Batch:
+    images = from_uint8(pictures).to(model.device)
+    back = tokens = bits = samples = None
+    begun = _settle(model.device)
+    if "rebuilt" in needs:
+        back, tokens = rebuilt(model, images)
+    elif "tokens" in needs:
+        tokens = model.encode(images)
+    seconds = _settle(model.device) - begun
+    if "bits" in needs:
+        bits = model.log_prob(images, seed=seed).bits_per_dim
+    if "samples" in needs:
+        samples = to_uint8(_plain(model.sample(len(pictures), seed=seed))).cpu()
+    return Batch(pictures, back, tokens, bits, samples, seconds)
+
+
+def _plain(images: Any) -> Tensor:
+    tensor = images if isinstance(images, Tensor) else images.tensor
+    return tensor.as_subclass(Tensor)
+
+
+def evaluate(
+    model: Model,
+    data: Pictures,
+    metrics: Sequence[str] | None = None,
+    count: int | None = None,
+    batch_size: int = 16,
+    seed: int = 0,
+    *,
+    name: str | None = None,
+    command: str | None = None,
+) -> list[Metric]:
+    """Measure a model on pictures.
+
+    Args:
+        model: from `zoo.load`.
+        data: a set of `zoo.data.open_set`, or the name of one (its test split at the model's
+            size is opened), or uint8 pictures (N, C, H, W); all of one size.
+        metrics: names out of `zoo.evaluate.GAUGES`; by default those of such a model's card.
+        count: pictures to take, spread evenly over the set; by default all. Frechet distances
+            depend on it.
+        batch_size: pictures at a time: memory and speed, and which random numbers a sample gets.
+        seed: for log_prob and samples.
+        name: what the metrics call the set; by default its own name.
+        command: the line that measures this again; by default the Python call.
+
+    Returns:
+        One Metric a number, in the order of `metrics`.
+
+    Raises:
+        RequestError: an unknown metric, a count that the set does not have.
+        DataError: weights of LPIPS or EfficientNetLite2 are missing, or pictures of unequal size.
+        Unsupported: the model cannot do what a metric needs.
+    """
+    if isinstance(data, str | os.PathLike):
+        from zoo.data import open_set
+
+        data = open_set(data, "test", model.card.image[-1])
+    total = len(data)
+    count = total if count is None else count
+    if not 1 <= count <= total or batch_size < 1:
+        raise RequestError(
+            f"count is 1 to {total:,} pictures here and batch_size at least 1; "
+            f"got {count:,} and {batch_size}."
+        )
+    names = tuple(metrics) if metrics is not None else usual(model.card)
+    gauges = gauges_of(names, model.card, model.device)
+    needs: frozenset[str] = frozenset().union(*(gauge.needs for gauge in gauges))
+    steps = -(-count // batch_size)
+    with torch.inference_mode():
+        for step, pictures in enumerate(
+            progress(batches(data, count, batch_size), steps, f"evaluating {model.name}")
+        ):
+            # Samples are numbered by (seed, place in the batch): another batch takes another seed.
+            batch = _made(model, pictures, needs, seed + step)
+            for gauge in gauges:
+                gauge.add(batch)
+    called = name or str(getattr(data, "name", "pictures given"))
+    line = command or _call(model, called, names, count, seed)
+    size = tuple(pictures.shape[1:])
+    return [
+        Metric(
+            each.name, each.value, each.unit, each.se, count, called, line,
+            {"model": model.card.title, "picture": size, "batch_size": batch_size, **each.settings},
+        )
+        for gauge in gauges
+        for each in gauge.readings()
+    ]  # fmt: skip
+
+
+def _call(model: Model, data: str, names: Sequence[str], count: int, seed: int) -> str:
+    return (
+        f"zoo.evaluate.evaluate(zoo.load({model.card.title!r}), {data!r}, {list(names)}, "
+        f"count={count}, seed={seed})"
+    )

@@ -1,0 +1,165 @@
+"""recipe.toml: everything that fixes a training run, typed and frozen.
+
+    [model]      family and config, or `from` a card to go on with; `init` to start partly from one
+    [data]       which pictures, at which size, how many a step
+    [objective]  the family's own table, handed to it unread
+    [optimizer]  AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); [optimizer.NAME] for one alone
+    [schedule]   the learning rate over the steps
+    [train]      steps, seed, precision, averaging, and how often what is written
+    [output]     how the weights of the card are stored
+
+Unknown tables and keys are refused by name: a misspelt setting must not train for a day unnoticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from zoo.train.table import RecipeError, Table, read, write
+
+
+@dataclass(frozen=True)
+class Model:
+    """[model]: give `family` and `config`, or `from = "name@version"`, which brings both."""
+
+    family: str = ""
+    config: Table = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)  # role -> "name@version"
+    from_: str = ""  # all weights of a card; family and config are the card's
+    init: str = ""  # those weights of a card whose names and shapes match; the rest is listed
+
+
+@dataclass(frozen=True)
+class Data:
+    """[data]: a built set or a folder of pictures."""
+
+    name: str = ""
+    size: int | None = None  # pixels a side; None: as the set was built
+    batch: int = 16  # pictures an optimizer step, over all processes
+    flip: bool = False  # mirror each picture left to right with probability 1/2
+    split: str = "train"
+    held_out: str = "test"
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """[optimizer]: AdamW. Vectors (biases, norms) are never decayed, matrices and kernels are."""
+
+    lr: float = 3e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+    fused: bool = True
+    objectives: Mapping[str, Optimizer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """[schedule]: lr(step) = lr * warm-up * shape; see zoo.train.schedule."""
+
+    kind: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: int = 0  # steps
+    final: float = 0.0  # fraction of lr left at the last step
+    decay: int = 0  # "constant" only: the last steps, falling linearly to `final`
+
+
+@dataclass(frozen=True)
+class Train:
+    """[train]: 0 turns off whatever it counts."""
+
+    steps: int = 1000
+    seed: int = 0
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    accumulate: int = 1  # parts in which each process takes its share of a batch
+    clip: float = 1.0  # largest gradient norm of an objective
+    ema: float = 0.0  # decay of the averaged weights
+    ema_warmup: bool = True  # decay_n = min(ema, (1 + n) / (10 + n))
+    checkpoint_every: int = 1000
+    keep: int = 2  # checkpoints kept
+    log_every: int = 50
+    grid_every: int = 0
+    grid_count: int = 8
+    eval_every: int = 0
+    eval_batches: int = 8
+    threads: int = 0  # torch's; 0 leaves them
+    channels_last: bool = False
+    compile: str = ""  # a torch.compile backend ("inductor") for the net's children
+
+
+@dataclass(frozen=True)
+class Output:
+    """[output]: how the card's weights are stored."""
+
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp16"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe; equal recipes give equal runs on the same machine and libraries."""
+
+    model: Model = Model()
+    data: Data = Data()
+    objective: Table = field(default_factory=dict)
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    train: Train = Train()
+    output: Output = Output()
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError for values that can never work together."""
+        model, train = self.model, self.train
+        for fails, message in (
+            (not (model.family or model.from_), "[model] needs `family`, or `from` a card"),
+            (bool(model.from_ and model.init), "[model] has both `from` and `init`; keep one"),
+            (
+                bool(model.from_ and model.config),
+                "[model] has both `from` and `config`; the card brings its own config",
+            ),
+            (self.data.batch < 1, f"[data] batch = {self.data.batch} must be at least 1"),
+            (train.steps < 1, f"[train] steps = {train.steps} must be at least 1"),
+            (train.accumulate < 1, f"[train] accumulate = {train.accumulate} must be at least 1"),
+            (train.keep < 1, f"[train] keep = {train.keep} must be at least 1"),
+            (not 0 <= train.ema < 1, f"[train] ema = {train.ema} must be in [0, 1)"),
+            (
+                self.schedule.decay > 0 and self.schedule.kind != "constant",
+                f"[schedule] decay goes with kind = 'constant', not {self.schedule.kind!r}",
+            ),
+        ):
+            if fails:
+                raise RecipeError(message)
+
+    def text(self) -> str:
+        """The recipe as TOML; `parse(recipe.text())` gives an equal recipe."""
+        return write(self)
+
+    def with_steps(self, steps: int | None) -> Recipe:
+        """The same recipe for another number of steps (None: unchanged)."""
+        if steps is None:
+            return self
+        return dataclasses.replace(self, train=dataclasses.replace(self.train, steps=steps))
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read recipe.toml. Raises RecipeError naming the file, the key and the nearest known key."""
+    path = Path(path)
+    path = path / "recipe.toml" if path.is_dir() else path
+    if not path.is_file():
+        raise RecipeError(f"There is no recipe at {path}. Give a recipe.toml or its folder.")
+    return parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse(text: str, where: str = "recipe") -> Recipe:
+    """Read the text of a recipe; `where` is what errors call it."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{where} is not TOML: {error}.") from error
+    try:
+        return cast(Recipe, read(Recipe, tables))
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}.") from None

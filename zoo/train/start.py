@@ -1,0 +1,144 @@
+"""What a run starts from: the net, its weights, and the pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from zoo.errors import WeightsError, listed
+from zoo.train.objective import Batch
+from zoo.train.recipe import Recipe
+from zoo.train.table import RecipeError
+from zoo.train.work import sow
+
+if TYPE_CHECKING:
+    from zoo.plugins import Family
+
+log = logging.getLogger(__name__)
+
+
+def settle(recipe: Recipe) -> Recipe:
+    """The recipe with family, config and parts filled in from the card that `from` names."""
+    if not recipe.model.from_:
+        return recipe
+    from zoo.hub import resolve
+
+    card = resolve(recipe.model.from_).card
+    if recipe.model.family not in ("", card.family):
+        raise RecipeError(
+            f"[model] family = {recipe.model.family!r}, but {recipe.model.from_!r} is of the "
+            f"family {card.family!r}; leave `family` out."
+        )
+    model = dataclasses.replace(recipe.model, family=card.family, parts=dict(card.parts))
+    return dataclasses.replace(recipe, model=model)
+
+
+def build(recipe: Recipe, family: Family, fresh: bool) -> tuple[nn.Module, dict[str, Any]]:
+    """The net, its start fixed by the seed, on the CPU, and what run.json says of it.
+
+    Weights of a card are taken for a `fresh` run only: one that goes on has its own.
+    """
+    config = dict(recipe.model.config)
+    if recipe.model.from_:
+        from zoo.hub import resolve
+
+        config = dict(resolve(recipe.model.from_).card.config)
+    parts: dict[str, Any] = {}
+    if recipe.model.parts:
+        import zoo
+
+        parts = {role: zoo.load(name) for role, name in recipe.model.parts.items()}
+    sow(recipe.train.seed, "net")
+    try:
+        net: nn.Module = family.call("build", config=config, parts=parts)
+    except (TypeError, KeyError, ValueError) as error:
+        raise RecipeError(
+            f"The family {family.name!r} cannot build from [model] config: {type(error).__name__}: "
+            f"{error}. Its keys: {listed(config)}."
+        ) from error
+    about: dict[str, Any] = {"family": family.name, "config": config}
+    about["parts"] = dict(recipe.model.parts)
+    about["parameters"] = sum(p.numel() for p in net.parameters())
+    if fresh and recipe.model.from_:
+        take(net, recipe.model.from_, strict=True)
+    if fresh and recipe.model.init:
+        about["not_in_init"] = take(net, recipe.model.init, strict=False)
+        log.info("Not in %s: %s", recipe.model.init, listed(about["not_in_init"]))
+    return net.train(), about
+
+
+def take(net: nn.Module, name: str, strict: bool) -> list[str]:
+    """Copy the weights of the card `name` into `net`; returns the net's names that got none.
+
+    Strict: every name and shape must match. Otherwise those that match are copied. Raises
+    WeightsError if it is strict and they do not, or if nothing matches.
+    """
+    from zoo import weights
+    from zoo.hub import resolve
+
+    found = resolve(name)
+    file = found.card.files["model.safetensors"]
+    given = weights.read(found.folder / "model.safetensors", file.sha256)
+    wanted = net.state_dict()
+    fits = {k: v for k, v in given.items() if k in wanted and v.shape == wanted[k].shape}
+    rest = [key for key in wanted if key not in fits]
+    if not fits or (strict and (rest or len(fits) < len(given))):
+        raise WeightsError(
+            f"The weights of {name!r} ({len(given)} tensors) fit {len(fits)} of the {len(wanted)} "
+            f"of this net. Not filled: {listed(rest)}. Use `init` to start from those that fit."
+        )
+    with torch.no_grad():
+        for key, value in fits.items():
+            wanted[key].copy_(value)
+    return rest
+
+
+def pictures(recipe: Recipe, data: Any) -> tuple[Any, Any]:
+    """The training and the held-out set; `data` overrides what the recipe names."""
+    if data is not None:
+        return data if isinstance(data, tuple) else (data, None)
+    if not recipe.data.name:
+        raise RecipeError(
+            "[data] needs a `name`: a built set (`zoo data list`) or a folder of pictures."
+        )
+    from zoo.data import open_set
+
+    name, size = recipe.data.name, recipe.data.size
+    training = open_set(name, recipe.data.split, size)
+    looked_at = recipe.train.eval_every or recipe.train.grid_every
+    return training, open_set(name, recipe.data.held_out, size) if looked_at else None
+
+
+def ahead(source: Iterator[Batch], count: int = 2) -> Generator[Batch, None, None]:
+    """The same batches, `count` of them read in a thread while a step is taken."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque(pool.submit(next, source) for _ in range(count))
+        while True:
+            ready = waiting.popleft()
+            waiting.append(pool.submit(next, source))
+            yield ready.result()
+
+
+def stream(
+    recipe: Recipe, data: Any, accelerator: Any, step: int, size: int, flip: bool = False
+) -> Iterator[Batch]:
+    """This process's share of batches of `size` from `step` on, fixed by (seed, step)."""
+    from zoo.data import batches
+
+    found: Iterator[Batch] = batches(
+        data,
+        size,
+        recipe.train.seed,
+        step,
+        accelerator.process_index,
+        accelerator.num_processes,
+        flip,
+    )
+    return found
