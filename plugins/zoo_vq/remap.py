@@ -28,17 +28,20 @@ class Remap(nn.Module):
         self.codes = used + int(self.extra)
 
     def narrow(self, tokens: Tensor, generator: Generator | None = None) -> Tensor:
-        """Codes of the whole codebook (...) int64 -> renumbered tokens (...)."""
+        """Codes of the whole codebook (...) int64 -> renumbered tokens (...).
+
+        "random" without a generator is a fixed used code for each unknown one.
+        """
         match = tokens.flatten()[:, None] == self.used[None, :]  # (N, K)
         new = match.to(torch.uint8).argmax(dim=1)
         lost = ~match.any(dim=1)
-        if self.unknown == "random":
-            drawn = torch.randint(
-                len(self.used), (int(lost.sum()),), generator=generator, device=tokens.device
-            )
-            new[lost] = drawn
-        else:
+        if self.unknown != "random":
             new[lost] = int(self.unknown)
+        elif generator is None:
+            new[lost] = tokens.flatten()[lost] % len(self.used)
+        else:
+            drawn = torch.randint(len(self.used), tokens.shape, generator=generator)
+            new[lost] = drawn.to(new.device).flatten()[lost]
         return new.view(tokens.shape)
 
     def widen(self, tokens: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ class _NormSilu(torch.autograd.Function):
             def middle(values: Tensor) -> Tensor:
                 """Mean over a group of weight * values, (B, C, 1, 1) -> (B, C, 1, 1)."""
                 parts = (values.flatten(1) * weight).view(groups)  # (B, G, C / G)
-                spread = (parts.sum(2, keepdim=True) / count).expand_as(parts)
+                spread: Tensor = (parts.sum(2, keepdim=True) / count).expand_as(parts)
                 return spread.reshape(values.shape)
 
             slope = inverse.square() * middle(along)

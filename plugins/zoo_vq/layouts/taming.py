@@ -64,6 +64,8 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
     else:
         ours["quantizer"] = legacy(codes, dim)
     used = keys.get("quantize.used")
+    if used is not None and gumbel:
+        raise ForeignError("a GumbelVQ with renumbered tokens (quantize.used) is not supported")
     if used is not None:
         ours["remap"] = {"used": used[0], "unknown": params.get("unknown_index", "random")}
     factor = 2 ** (len(encoder["widths"]) - 1)

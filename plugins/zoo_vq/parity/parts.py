@@ -75,7 +75,11 @@ def _remapped(case: Case, used: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         kind, _, how = name.partition("_")
         if kind != "remapped":
             continue
-        remap = Remap(len(used), int(how) if how.lstrip("-").isdigit() else how)
+        if how.isdigit():
+            unknown: str | int = int(how)
+        else:
+            unknown = how if how == "extra" else (case.config or {}).get("unknown_index", how)
+        remap = Remap(len(used), unknown)
         remap.used.copy_(used)
         narrow = remap.narrow(tokens)
         out[name] = narrow.flatten(1)
@@ -108,6 +112,9 @@ class DiscriminatorRunner:
                 buffer.zero_()
         out["logits_actnorm_init"] = net(x)
         out |= {f"after_init.{k}": v for k, v in net.state_dict().items()}
+        for name in set(case.outputs) - set(out):
+            kept = [key for key in net.state_dict() if name.endswith(f".{key}")]
+            out |= {name: net.state_dict()[key] for key in kept}
         return {k: v.detach() for k, v in out.items()}
 
     def _fresh(self, case: Case) -> PatchDiscriminator:
