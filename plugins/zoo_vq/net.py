@@ -82,6 +82,11 @@ class Tokenizer(nn.Module):
         self.remap = remap
         self.channels = channels
 
+    @property
+    def codes(self) -> int:
+        """How many tokens there are: 0 .. codes - 1."""
+        return int(self.quantizer.codes if self.remap is None else self.remap.codes)
+
     def latents(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> (B, D, h, w), before quantising."""
         out: Tensor = self.quant_conv(self.encoder(images))

@@ -66,7 +66,7 @@ class TokenizerLoss(nn.Module):
     def __init__(self, net: Tokenizer, weights: Weights) -> None:
         super().__init__()
         self.weights = weights
-        self.perceptual = LPIPS.pretrained(weights.perceptual) if weights.perceptual_weight else None
+        self.perceptual = LPIPS(weights.perceptual) if weights.perceptual_weight else None
         self.discriminator = (
             NLayerDiscriminator(net.channels, weights.discriminator_width, weights.discriminator_layers)
             if weights.adversarial_weight
