@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from zoo import weights
 from zoo.adoption import Adoption
+from zoo.bare import shapes_only
 from zoo.errors import ForeignError
 from zoo.foreign_models import renamed
 from zoo.nn.discriminator import PatchDiscriminator
@@ -30,7 +31,7 @@ def adopted(case: Case) -> tuple[Adoption, Tokenizer]:
     adoption = layouts.adopt(foreign.keys, foreign.config)
     if adoption is None:
         raise ForeignError(f"no layout recognises {foreign.path}")
-    with torch.device("meta"):
+    with shapes_only():
         net = tokenizer(adoption.config)
     where = str(foreign.path)
     weights.assign(net, renamed(foreign, adoption, where), where)

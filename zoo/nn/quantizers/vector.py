@@ -81,8 +81,8 @@ class VectorQuantizer(nn.Module):
         self.commitment, self.codebook_weight, self.one_term = commitment, codebook_weight, one_term
         self.entropy, self.temperature = entropy, temperature
         self.decay, self.eps, self.warmup, self.revive = decay, eps, warmup, revive
-        start = torch.randn(codes, dim) / dim**0.5
-        if cosine:
+        start = torch.randn(codes, dim).mul_(dim**-0.5)
+        if cosine and not start.is_meta:
             start = F.normalize(start, dim=-1)
         self.codebook: Tensor
         if learn == "gradient":
