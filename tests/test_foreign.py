@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+
 from zoo.errors import ForeignError
 from zoo.foreign import open_checkpoint
 
