@@ -59,7 +59,7 @@ class Missing(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """Children `encoder`, `quant_conv`, `quantizer`, `post_quant_conv`, `decoder`, and `remap` if tokens are renumbered."""
+    """Encoder, quantizer and decoder; `remap` if tokens are renumbered."""
 
     quantizer: Any  # a zoo.nn.quantizers.Quantizer, which nn.Module's attributes do not tell
 
