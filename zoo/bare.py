@@ -15,31 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+_IN_PLACE = (
+    "add_ bernoulli_ clamp_ copy_ div_ erfinv_ exponential_ fill_ mul_ normal_ random_ sub_ "
+    "uniform_ zero_"
+)
+_INITS = [name for name in dir(nn.init) if name.endswith("_") and name[0] != "_"]
 _FILLS: frozenset[Callable[..., Any]] = frozenset(
-    getattr(owner, name)
-    for owner, names in (
-        (nn.init, [name for name in dir(nn.init) if name.endswith("_") and name[0] != "_"]),
-        (
-            Tensor,
-            [
-                "add_",
-                "bernoulli_",
-                "clamp_",
-                "copy_",
-                "div_",
-                "erfinv_",
-                "exponential_",
-                "fill_",
-                "mul_",
-                "normal_",
-                "random_",
-                "sub_",
-                "uniform_",
-                "zero_",
-            ],
-        ),
-    )
-    for name in names
+    [getattr(nn.init, name) for name in _INITS]
+    + [getattr(Tensor, name) for name in _IN_PLACE.split()]
 )
 _DRAWS = frozenset((torch.rand, torch.randn))
 

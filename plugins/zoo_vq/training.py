@@ -47,7 +47,8 @@ class Weights:
         for key in table:
             if key not in known:
                 raise RequestError(
-                    f"[objective] of a tokenizer has no {key!r}; it has {', '.join(known)}.{nearest(key, known)}"
+                    f"[objective] of a tokenizer has no {key!r}.{nearest(key, known)} "
+                    f"It has {', '.join(known)}."
                 )
         return cls(**table)
 
@@ -139,17 +140,12 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
         images = batch["images"]
         reconstruction, quantized = net(images) if weights.train == "all" else net.redraw(images)
         shared.pair = (images, reconstruction.detach())
-        playing = (
-            shared.discriminator is not None
-            and step >= weights.adversarial_start
-            and torch.is_grad_enabled()
-        )
-        score = (
-            shared.adversarial(net, reconstruction, images)
-            if playing
-            else shared.similarity(reconstruction, images)
-        )
-        total, terms = score[0] + weights.quantizer_weight * quantized.loss, score[1]
+        playing = shared.discriminator is not None and step >= weights.adversarial_start
+        if playing and torch.is_grad_enabled():
+            similar, terms = shared.adversarial(net, reconstruction, images)
+        else:
+            similar, terms = shared.similarity(reconstruction, images)
+        total = similar + weights.quantizer_weight * quantized.loss
         return total, terms | {"quantizer": quantized.loss.detach()} | dict(quantized.metrics)
 
     found = [Objective("autoencoder", trained, generator, module=shared)]
