@@ -12,7 +12,7 @@ import zoo
 ROOT = Path(zoo.__file__).parent
 FLOORS = [
     "errors adoption",
-    "schema front_matter hookspecs options rng safetensors_header progress density images meta",
+    "schema front_matter hookspecs options rng safetensors_header progress density images meta columns",
     "card plugins",
     "hub tables",
     "weights checking",
@@ -25,7 +25,8 @@ FLOORS = [
     "data codec",
     "evaluate parity",
     "train",
-    "testing cli",
+    "testing demo",
+    "cli",
     "__main__",
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}

@@ -57,7 +57,7 @@ PRIOR = Card(
 
 @pytest.fixture
 def store(monkeypatch):
-    """Two families, and three models in the store: a prior, its tokenizer, and another that fits."""
+    """Two families and their models in the store: a prior, its tokenizer, and others."""
     made = {
         "tokens": plugins.register("tokens", Tokens()),
         "prior": plugins.register("prior", Prior()),
