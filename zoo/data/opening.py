@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from zoo.data.built import ABOUT, BuiltSet
+from zoo.data.built import BuiltSet, is_built
 from zoo.data.catalogue import ENTRIES, place
 from zoo.data.folder import PictureFolder
 from zoo.errors import DataError, listed, nearest
@@ -29,7 +28,7 @@ def open_set(name: str | os.PathLike[str], split: str = "train", size: int | Non
     if os.sep in os.fspath(name) or path.is_dir() or path.suffix == ".tar":
         if not path.exists():
             raise DataError(f"{path} does not exist. A set is named {listed(ENTRIES)}, or by its path.")
-        if (path / ABOUT).is_file():
+        if is_built(path):
             return _checked(path, split, size)
         return PictureFolder(path, split, size)
     text = os.fspath(name)
@@ -59,11 +58,7 @@ def built() -> list[Path]:
     """Folders of the sets that are built on this machine."""
     root = home() / "data"
     found = sorted(root.iterdir()) if root.is_dir() else []
-    return [each for each in found if not each.name.startswith(".") and (each / ABOUT).is_file() and _pictures(each)]
-
-
-def _pictures(folder: Path) -> bool:
-    return "counts" in json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    return [each for each in found if not each.name.startswith(".") and is_built(each)]
 
 
 def preview(dataset: Any, path: str | os.PathLike[str], count: int = 96, columns: int = 12) -> Path:

