@@ -125,9 +125,7 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
     )
     trained = [parameter for part in parts for parameter in part.parameters()]
 
-    def generator(
-        batch: Batch, step: int
-    ) -> tuple[Tensor, Mapping[str, Tensor | float]]:
+    def generator(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         images = batch["images"]
         reconstruction, quantized = net(images) if weights.train == "all" else net.redraw(images)
         batch["reconstruction"] = reconstruction.detach()  # for the discriminator
@@ -143,9 +141,7 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
     if shared.discriminator is not None:
         critic = shared.discriminator
 
-        def discriminator(
-            batch: Batch, step: int
-        ) -> tuple[Tensor, Mapping[str, Tensor | float]]:
+        def discriminator(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
             real_logits, fake_logits = critic(batch["images"]), critic(batch["reconstruction"])
             loss = hinge_loss(real_logits, fake_logits)
             return loss, {"real": real_logits.detach().mean(), "fake": fake_logits.detach().mean()}

@@ -16,7 +16,13 @@ CODES = {"finite-scalar": 60}
 def compact(quantizer, latent):
     return {
         "post_quant_conv": False,
-        "encoder": {"kind": "compact", "channels": 3, "patch": 2, "widths": [8, 32], "blocks": [1, 1]},
+        "encoder": {
+            "kind": "compact",
+            "channels": 3,
+            "patch": 2,
+            "widths": [8, 32],
+            "blocks": [1, 1],
+        },
         "decoder": {
             "kind": "compact",
             "channels": 3,
@@ -55,7 +61,9 @@ def subject(name, config):
 
 SUBJECTS = {
     **{
-        f"compact, {name}": subject(name, compact(options, {"lookup-free": 5, "finite-scalar": 3}.get(name, 4)))
+        f"compact, {name}": subject(
+            name, compact(options, {"lookup-free": 5, "finite-scalar": 3}.get(name, 4))
+        )
         for name, options in QUANTIZERS.items()
     },
     "residual, vector": subject("vector", residual(QUANTIZERS["vector"])),

@@ -45,7 +45,8 @@ class Shelf:
             self.shape = picture.shape
         if picture.shape != self.shape or picture.dtype != np.uint8:
             raise DataError(
-                f"{self.path.name}: picture {facts.get('name')} is {picture.dtype} {picture.shape}, the set is uint8 {self.shape}."
+                f"{self.path.name}: picture {facts.get('name')} is {picture.dtype} "
+                f"{picture.shape}, the set is uint8 {self.shape}."
             )
         self.pixels.write(picture.tobytes())
         self.lines.write(json.dumps(dict(facts), ensure_ascii=False) + "\n")

@@ -27,14 +27,17 @@ def open_set(name: str | os.PathLike[str], split: str = "train", size: int | Non
     path = Path(name).expanduser()
     if os.sep in os.fspath(name) or path.is_dir() or path.suffix == ".tar":
         if not path.exists():
-            raise DataError(f"{path} does not exist. A set is named {listed(ENTRIES)}, or by its path.")
+            raise DataError(
+                f"{path} does not exist. A set is named {listed(ENTRIES)}, or by its path."
+            )
         if is_built(path):
             return _checked(path, split, size)
         return PictureFolder(path, split, size)
     text = os.fspath(name)
     if text not in ENTRIES:
         raise DataError(
-            f"There is no set {text!r}.{nearest(text, ENTRIES)} There are {listed(ENTRIES)}, or the path of a folder of pictures."
+            f"There is no set {text!r}.{nearest(text, ENTRIES)} "
+            f"There are {listed(ENTRIES)}, or the path of a folder of pictures."
         )
     if not ENTRIES[text].size:
         raise DataError(f"{text} holds weights, not pictures.")
@@ -43,7 +46,9 @@ def open_set(name: str | os.PathLike[str], split: str = "train", size: int | Non
     if wanted not in there:
         sizes = f" Built are {listed([each.name for each in there])}." if there else ""
         asked = f" --size {size}" if size is not None else ""
-        raise DataError(f"The set {text!r} is not built{asked and f' at {size} px'}.{sizes} Run: zoo data build {text}{asked}")
+        raise DataError(
+            f"The set {text!r} is not built{asked and f' at {size} px'}.{sizes} Run: zoo data build {text}{asked}"
+        )
     return _checked(wanted, split, size)
 
 
