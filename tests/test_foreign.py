@@ -56,9 +56,11 @@ def test_zip_storages_are_mapped_and_writing_leaves_the_file_alone(tmp_path):
     weights = open_checkpoint(path).tensors()["w"]
     weights.add_(1)
     assert path.read_bytes() == before
-    with Path("/proc/self/maps").open() if Path("/proc/self/maps").exists() else io.StringIO(
-        str(path)
-    ) as maps:
+    with (
+        Path("/proc/self/maps").open()
+        if Path("/proc/self/maps").exists()
+        else io.StringIO(str(path)) as maps
+    ):
         assert str(path) in maps.read()
 
 
@@ -158,7 +160,9 @@ def test_code_is_refused_by_name_and_never_run(tmp_path, how, zipped):
         "open": (open, str(proof), "w"),
     }
     evil(tmp_path / "evil.ckpt", *calls[how], zipped=zipped)
-    with pytest.raises(ForeignError, match=r"evil\.ckpt carries code: it asks for [\w.]+") as caught:
+    with pytest.raises(
+        ForeignError, match=r"evil\.ckpt carries code: it asks for [\w.]+"
+    ) as caught:
         open_checkpoint(tmp_path / "evil.ckpt")
     assert "Nothing was executed" in str(caught.value)
     assert not proof.exists()
@@ -237,7 +241,11 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path):
 
 def test_configs_that_are_no_mapping_or_do_not_parse_are_refused(tmp_path):
     save_file({"w": torch.zeros(3)}, tmp_path / "w.safetensors")
-    for name, text in {"config.json": "[1]", "config.yaml": "a: [", "w.yaml": "x: !!python/object:os.system {}"}.items():
+    for name, text in {
+        "config.json": "[1]",
+        "config.yaml": "a: [",
+        "w.yaml": "x: !!python/object:os.system {}",
+    }.items():
         (tmp_path / name).write_text(text)
         with pytest.raises(ForeignError, match=name.replace(".", r"\.")):
             open_checkpoint(tmp_path / "w.safetensors")
