@@ -12,8 +12,9 @@ import zoo
 ROOT = Path(zoo.__file__).parent
 FLOORS = [
     "errors adoption",
-    "schema front_matter hookspecs options rng safetensors_header progress density images bare",
-    "card plugins",
+    "schema hookspecs options rng safetensors_header progress density images bare",
+    "front_matter plugins",
+    "card",
     "hub tables",
     "weights checking",
     "nn foreign saving verification",
