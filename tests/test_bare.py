@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+
 from zoo.bare import shapes_only
 
 BUILD = """

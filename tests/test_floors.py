@@ -12,7 +12,7 @@ import zoo
 ROOT = Path(zoo.__file__).parent
 FLOORS = [
     "errors adoption",
-    "schema hookspecs options rng safetensors_header progress density images bare",
+    "schema hookspecs options rng safetensors_header progress density images bare columns",
     "front_matter plugins",
     "card",
     "hub tables",
@@ -26,7 +26,8 @@ FLOORS = [
     "data codec",
     "evaluate parity",
     "train",
-    "testing cli",
+    "testing demo",
+    "cli",
     "__main__",
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
@@ -49,7 +50,10 @@ def imported(tree):
         if id(node) in typing:
             continue
         if isinstance(node, ast.ImportFrom) and node.module == "zoo":
-            yield from (f"zoo.{each.name}" for each in node.names)
+            modules = {path.stem for path in ROOT.iterdir()}
+            yield from (f"zoo.{each.name}" for each in node.names if each.name in modules)
+            if not {each.name for each in node.names} <= modules:
+                yield "zoo"  # a name of the face
         elif isinstance(node, ast.ImportFrom):
             yield node.module or ""
         elif isinstance(node, ast.Import):

@@ -1,13 +1,15 @@
-"""Does our code give what the reference implementations gave? `python -m zoo.parity CASE...`
+"""Does our code give what the references gave? Run as `python -m zoo.parity CASE...`.
 
-A case is a folder with recorded tensors (`io.safetensors`: `in.NAME`, `out.NAME`), the reference's weights and
-configuration in its own layout, and `meta.json` with tolerances. A case passes when every recorded output is given
-with the same shape, integers and booleans are equal, and every other number satisfies
+A case is a folder with recorded tensors (`io.safetensors`: `in.NAME`, `out.NAME`), the reference's
+weights and configuration in its own layout, and `meta.json` with tolerances. A case passes when
+every recorded output is given with the same shape, integers and booleans are equal, and every other
+number satisfies
 
     |got - want| <= atol + rtol |want|.
 
-The families bring the code that runs a case (entry-point group `zoo.parity`: a module with `RUNNERS`); a runner
-recognises a case by its files, never by the folder's name. A case that nobody recognises fails.
+The families bring the code that runs a case (entry-point group `zoo.parity`: a module with
+`RUNNERS`); a runner recognises a case by its files, never by the folder's name. A case that nobody
+recognises fails.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from zoo.plugins import families, family
 
 @dataclass(frozen=True)
 class Case:
-    """One recorded run. `meta` is meta.json, `config` the reference's configuration (None: none was needed)."""
+    """One recorded run: `meta` is meta.json, `config` the reference's configuration if any."""
 
     folder: Path
     meta: Mapping[str, Any]
@@ -44,6 +46,7 @@ class Case:
 
     @property
     def name(self) -> str:
+        """The folder's."""
         return self.folder.name
 
     @staticmethod
@@ -70,7 +73,7 @@ class Case:
         return [p for p in every if p.name != "io.safetensors"]
 
     def checkpoint(self, name: str | None = None) -> Foreign:
-        """The case's weights file, opened: the only one, or the one of that name (relative to the folder)."""
+        """The case's weights file, opened: the only one, or the one of that name in the folder."""
         if name is not None:
             return open_checkpoint(self.folder / name)
         named = self.meta.get("weights_file")
@@ -100,11 +103,13 @@ def upcast(tensor: Tensor) -> Tensor:
 
 
 class Runner(Protocol):
-    """Runs cases of one kind. `recognise` looks at files, keys and names of tensors, and is cheap."""
+    """Runs cases of one kind."""
 
     name: str
 
-    def recognise(self, case: Case) -> bool: ...
+    def recognise(self, case: Case) -> bool:
+        """Whether the case is of this kind, by its files and the names in them; cheap."""
+        ...
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         """The outputs by name, at least those in `case.outputs`."""
@@ -113,7 +118,7 @@ class Runner(Protocol):
 
 @dataclass
 class Line:
-    """One output compared. `error` is the largest |got - want|; `ratio` the largest share of its tolerance used."""
+    """One output compared: the largest |got - want|, and the largest share of a tolerance used."""
 
     name: str
     error: float
@@ -123,11 +128,13 @@ class Line:
 
     @property
     def ok(self) -> bool:
+        """Whether it is within its tolerance."""
         return self.ratio <= 1 and not self.note
 
     def __str__(self) -> str:
         told = self.note or ("ok" if self.ok else "OUT")
-        return f"  {self.name:<34} max error {self.error:9.3g}  tolerance {self.tolerance:9.3g}  {told}"
+        numbers = f"max error {self.error:9.3g}  tolerance {self.tolerance:9.3g}"
+        return f"  {self.name:<34} {numbers}  {told}"
 
 
 @dataclass
@@ -141,6 +148,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """Whether every output was."""
         return bool(self.lines) and not self.error and all(line.ok for line in self.lines)
 
     def __str__(self) -> str:
@@ -169,12 +177,20 @@ def _line(name: str, got: Tensor | None, want: Tensor, case: Case) -> Line:
         if got.is_floating_point():
             return Line(name, infinite, 0.0, infinite, f"OUT: {got.dtype}, wanted {want.dtype}")
         wrong = int((got.to(torch.int64) != want.to(torch.int64)).sum())
-        return Line(name, float(wrong), 0.0, infinite if wrong else 0.0, f"OUT: {wrong} differ" if wrong else "")
+        return Line(
+            name,
+            float(wrong),
+            0.0,
+            infinite if wrong else 0.0,
+            f"OUT: {wrong} differ" if wrong else "",
+        )
     error = (got.double() - want.double()).abs()
     error = torch.where(got.double() == want.double(), 0.0, error).nan_to_num(nan=infinite)
     bound = atol + rtol * want.double().abs()
     worst = int((error / bound).nan_to_num(nan=infinite).argmax())
-    return Line(name, float(error.max()), float(bound.flatten()[worst]), float((error / bound).max()))
+    return Line(
+        name, float(error.max()), float(bound.flatten()[worst]), float((error / bound).max())
+    )
 
 
 def runners() -> list[Runner]:
@@ -208,11 +224,18 @@ def _runner(case: Case, known: Sequence[Runner]) -> Runner:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m zoo.parity", description=__doc__.split("\n")[0])
+    """The command; gives the exit status, 0 if every case passes."""
+    parser = argparse.ArgumentParser(
+        prog="python -m zoo.parity", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("case", nargs="+", help="a case folder, or with --published a key list")
-    parser.add_argument("--json", action="store_true", help="one JSON object a case, then a summary")
     parser.add_argument(
-        "--published", action="store_true", help="the arguments are key lists of published checkpoints"
+        "--json", action="store_true", help="one JSON object a case, then a summary"
+    )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="the arguments are key lists of published checkpoints",
     )
     options = parser.parse_args(arguments)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -232,18 +255,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plain(report: Report) -> dict[str, Any]:
     lines = [
-        {"name": line.name, "error": line.error, "tolerance": line.tolerance, "ok": line.ok, "note": line.note}
+        {
+            "name": line.name,
+            "error": line.error,
+            "tolerance": line.tolerance,
+            "ok": line.ok,
+            "note": line.note,
+        }
         for line in report.lines
     ]
-    return {"case": report.case, "runner": report.runner, "ok": report.ok, "error": report.error, "lines": lines}
+    return {
+        "case": report.case,
+        "runner": report.runner,
+        "ok": report.ok,
+        "error": report.error,
+        "lines": lines,
+    }
 
 
 def published(path: str | Path) -> Report:
-    """Check a key list of a published checkpoint: does our net of its configuration have every key and shape?
+    """Check a key list of a published checkpoint against our net of its configuration.
 
-    The net is built on the meta device; nothing is allocated. The list is JSON with `config` and `keys`
-    (`legacy_keys`, where the file on the hub uses older names, is held to as well). Keys listed apart (`loss_keys`,
-    `ema_keys`, `optional_keys`) must be dropped by name or renamed. One line a list: the number of tensors at fault.
+    The net is built on the meta device; nothing is allocated. The list is JSON with `config` and
+    `keys` (`legacy_keys`, where the file on the hub uses older names, is held to as well). Keys
+    listed apart (`loss_keys`, `ema_keys`, `optional_keys`) must be dropped by name or renamed. One
+    line a list: the number of tensors at fault.
     """
     report = Report(Path(path).stem)
     try:

@@ -16,9 +16,9 @@ from zoo import hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
+
     from zoo.adoption import Adoption
     from zoo.train.objective import Objective
-
     from zoo_vq.net import Tokenizer
 
 
@@ -44,16 +44,14 @@ def decode(net: Tokenizer, latents: Tensor) -> Tensor:
 
 @hookimpl
 def objectives(net: Tokenizer, recipe: Mapping[str, Any]) -> Sequence[Objective]:
-    """One objective (VQ-VAE) or two (VQ-GAN): `zoo_vq.objectives.Weights` reads the recipe's [objective]."""
-    from zoo_vq import objectives as training
+    """One objective (VQ-VAE) or two (VQ-GAN): `zoo_vq.training.Weights` reads the recipe's [objective]."""
+    from zoo_vq import training
 
     return training.objectives(net, recipe)
 
 
 @hookimpl
-def adopt(
-    keys: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None
-) -> Adoption | None:
+def adopt(keys: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None) -> Adoption | None:
     """Which published tokenizer these keys are, if one."""
     from zoo_vq import layouts
 

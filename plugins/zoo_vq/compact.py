@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
 from zoo.nn.norm import GroupNorm
 
 HEAD = 32  # channels of an attention head
@@ -86,9 +87,7 @@ class Encoder(nn.Module):
         self.norm_out = _norm(widths[-1])
 
     def forward(self, images: Tensor) -> Tensor:
-        return F.silu(
-            self.norm_out(self.body(self.conv_in(F.pixel_unshuffle(images, self.patch))))
-        )
+        return F.silu(self.norm_out(self.body(self.conv_in(F.pixel_unshuffle(images, self.patch)))))
 
 
 class Upsample(nn.Module):
@@ -125,7 +124,7 @@ class Decoder(nn.Module):
         super().__init__()
         if patch % 2:
             raise ValueError(f"patch = {patch}: the decoder shuffles by 2 last, so it must be even")
-        self.half = patch // 2
+        self.spread = patch // 2
         self.conv_in = nn.Conv2d(latent, widths[-1], 3, padding=1)
         body: list[nn.Module] = [Attention(widths[-1])]
         for level in reversed(range(len(widths))):
@@ -134,12 +133,12 @@ class Decoder(nn.Module):
                 body.append(Upsample(widths[level], widths[level - 1]))
         self.body = nn.Sequential(*body)
         self.norm_mid = _norm(widths[0])
-        self.conv_fine = nn.Conv2d(widths[0], fine * self.half**2, 3, padding=1)
+        self.conv_fine = nn.Conv2d(widths[0], fine * self.spread**2, 3, padding=1)
         self.fine = Block(fine)
         self.norm_out = _norm(fine)
         self.conv_out = nn.Conv2d(fine, channels * 4, 3, padding=1)
 
     def forward(self, codes: Tensor) -> Tensor:
         h = self.conv_fine(F.silu(self.norm_mid(self.body(self.conv_in(codes)))))
-        h = self.fine(F.pixel_shuffle(h, self.half))  # (B, fine, H / 2, W / 2)
+        h = self.fine(F.pixel_shuffle(h, self.spread))  # (B, fine, H / 2, W / 2)
         return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h))), 2)

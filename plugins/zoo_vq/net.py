@@ -59,7 +59,7 @@ class Missing(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """Children `encoder`, `quant_conv`, `quantizer`, `post_quant_conv`, `decoder`, and `remap` if tokens are renumbered."""
+    """Encoder, quantizer and decoder; `remap` if tokens are renumbered."""
 
     quantizer: Any  # a zoo.nn.quantizers.Quantizer, which nn.Module's attributes do not tell
 
@@ -81,6 +81,11 @@ class Tokenizer(nn.Module):
         self.decoder = decoder
         self.remap = remap
         self.channels = channels
+
+    @property
+    def codes(self) -> int:
+        """How many tokens there are: 0 .. codes - 1."""
+        return int(self.quantizer.codes if self.remap is None else self.remap.codes)
 
     def latents(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> (B, D, h, w), before quantising."""

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional as F
+
 from zoo.nn.norm import GroupNorm, SpatialNorm, normalise_silu
 
 LAST = torch.channels_last
@@ -53,7 +54,9 @@ def test_gradients_of_norm_and_silu_in_one_are_those_of_the_two(frozen):
     ours = normalise_silu(net, x, None)
     torch.testing.assert_close(ours, plain)
     assert ours.is_contiguous(memory_format=LAST)
-    for got, expected in zip(torch.autograd.grad((ours * upstream).sum(), wanted), want, strict=True):
+    for got, expected in zip(
+        torch.autograd.grad((ours * upstream).sum(), wanted), want, strict=True
+    ):
         torch.testing.assert_close(got, expected)
 
 

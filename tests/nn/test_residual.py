@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional as F
+
 from zoo.nn.attention import Attention, LinearAttention
 from zoo.nn.autoencoder import Decoder, Encoder
 from zoo.nn.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss, logistic_loss
@@ -16,7 +17,10 @@ def test_doubling_is_nearest_then_the_convolution(shape, dtype):
     net = Upsample(6).to(dtype)
     x = torch.randn(shape, dtype=dtype, requires_grad=True)
     want = F.conv2d(
-        F.interpolate(x, scale_factor=2.0, mode="nearest"), net.conv.weight, net.conv.bias, padding=1
+        F.interpolate(x, scale_factor=2.0, mode="nearest"),
+        net.conv.weight,
+        net.conv.bias,
+        padding=1,
     )
     got = net(x)
     torch.testing.assert_close(got, want)

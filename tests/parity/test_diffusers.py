@@ -7,6 +7,7 @@ import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from diffusers import VQModel  # in the test extra: a missing reference is an error, not a skip
+
 from zoo.foreign import open_checkpoint
 from zoo.foreign_models import load_foreign
 
@@ -77,7 +78,9 @@ def test_the_saved_folder_gives_the_same_tokens_and_pictures(reference, tmp_path
     reference.save_pretrained(tmp_path)
     model = load_foreign(tmp_path)
     channels = reference.config.in_channels
-    images = torch.randn(2, channels, 16, 24, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
+    images = torch.randn(2, channels, 16, 24, generator=torch.Generator().manual_seed(1)).clamp(
+        -1, 1
+    )
     latents = reference.encode(images).latents
     torch.testing.assert_close(model.net.latents(images), latents, atol=2e-5, rtol=1e-5)
     codes, loss, (_, _, tokens) = reference.quantize(latents)

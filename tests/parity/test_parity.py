@@ -1,4 +1,4 @@
-"""The reference cases kept here pass, and the harness reports what is wrong with those that do not."""
+"""The reference cases kept here pass, and the harness tells what is wrong with others."""
 
 import json
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
 from zoo import parity
 
 HERE = Path(__file__).parent
@@ -48,9 +49,7 @@ def test_cases_fit_their_allowance():
 @pytest.fixture
 def case(tmp_path):
     """A copy of the quantizer's case under a name that says nothing."""
-    return Path(
-        shutil.copytree(CASES[0].parent / "taming_vector_quantizer", tmp_path / "anything")
-    )
+    return Path(shutil.copytree(CASES[0].parent / "taming_vector_quantizer", tmp_path / "anything"))
 
 
 def change(case, **tensors):

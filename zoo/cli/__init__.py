@@ -5,6 +5,8 @@ Nothing here knows a family or imports torch before a command needs it, so that 
 1 when something that was asked for rightly is broken. ``ZOO_DEBUG=1`` shows the traceback instead.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Sequence
@@ -61,9 +63,9 @@ class _InOrder(click.Group):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from zoo import __version__
 
-        click.echo(f"genzoo {version('genzoo')}")
+        click.echo(f"genzoo {__version__}")
         ctx.exit()
 
 

@@ -1,20 +1,27 @@
 """``zoo list`` and ``zoo show``: what there is, without importing torch."""
 
+from __future__ import annotations
+
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.terminal import Size, json_option, print_json, size_text, table
-from zoo.errors import UnknownModel
+from zoo.cli.terminal import Size, json_option, print_json, size_text
+from zoo.columns import columns
+from zoo.errors import UnknownModel, listed, nearest
+
+if TYPE_CHECKING:
+    from zoo.card import Card
 
 
-@click.command("list")
+@click.command("list", short_help="List models, by wildcards and filters.")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
-@click.option("--family", default=None, help="Only models of this family (see `zoo plugins`).")
-@click.option("--license", "licence", default=None, help="Only this licence; wildcards allowed.")
-@click.option("--task", default=None, help="Only this task, as the hub names it.")
-@click.option("--max-size", type=Size(), default=None, help="Only weights of at most 5MB, 1GB ...")
+@click.option("--family", default=None, help="Only this family; see `zoo plugins`.")
+@click.option("--license", "licence", default=None, help="Only this licence, as the hub names it.")
+@click.option("--task", default=None, help="Only this task: image-to-image, text-to-image ...")
+@click.option("--max-size", type=Size(), default=None, help="At most so many bytes: 5MB, 1GB.")
 @json_option
 def list_(
     patterns: tuple[str, ...],
@@ -24,63 +31,67 @@ def list_(
     max_size: int | None,
     as_json: bool,
 ) -> None:
-    """List models by name: `zoo list`, `zoo list 'vq*' --max-size 5MB`."""
-    import zoo
+    """List models, newest version of each: `zoo list`, `zoo list 'vq*' --max-size 5MB`.
 
-    names: dict[str, None] = {}
-    for pattern in patterns or ("*",):
-        found = zoo.list(pattern, family=family, license=licence, task=task, max_bytes=max_size)
-        names.update(dict.fromkeys(found))
-    rows = [_row(name) for name in names]
+    PATTERN, --family, --license and --task may hold wildcards.
+    """
+    from zoo import hub
+
+    found = {
+        each.card.name: each
+        for pattern in patterns or ("*",)
+        for each in hub.cards(pattern, family, licence, task, max_size)
+    }
     if as_json:
-        print_json(rows)
+        print_json([{**_facts(each.card), "source": each.source} for each in found.values()])
         return
-    if not rows:
-        asked = " ".join(patterns) or "*"
-        raise UnknownModel(f"no model matches {asked!r} and the filters; `zoo list` shows all")
-    header = ["name", "version", "family", "image", "latent", "size", "licence"]
-    cells = [
+    if not found:
+        names = hub.names()
+        close = nearest(patterns[0], names) if patterns else ""
+        filters = {"--family": family, "--license": licence, "--task": task, "--max-size": max_size}
+        asked = [*patterns, *(f"{key} {value}" for key, value in filters.items() if value)]
+        raise UnknownModel(
+            f"No model is {' '.join(asked) or 'installed'}.{close} There are: {listed(names)}."
+        )
+    header = ["name", "version", "family", "images", "latents", "size", "licence"]
+    rows = [
         [
-            row["name"], row["version"], row["family"], _shape(row["image"]), _shape(row["latent"]),
-            size_text(row["bytes"]), row["license"] or "-",
+            card.name, card.version, card.family, _sides(card.image), _latents(card),
+            size_text(card.bytes), card.license,
         ]
-        for row in rows
+        for card in (each.card for each in found.values())
     ]  # fmt: skip
-    click.echo(table(header, cells, right=("size",)))
+    click.echo(columns(header, rows, right=("size",)))
 
 
-@click.command()
+@click.command(short_help="Show a model's card.")
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Show the card of a model: NAME, NAME@VERSION, hf:ORG/REPO or a folder."""
+    """Show the card of NAME: a model, NAME@VERSION, hf:ORG/REPO, or a folder."""
     import zoo
 
     card = zoo.show(name)
     if as_json:
         print_json(dataclasses.asdict(card))
     else:
-        click.echo(card.text())
+        click.echo(card.text().rstrip())
 
 
-def _row(name: str) -> dict[str, Any]:
-    import zoo
-
-    card = zoo.show(name)
-    return {
-        "name": card.name,
-        "version": card.version,
-        "family": card.family,
-        "license": card.license,
-        "task": card.pipeline_tag,
-        "image": card.image,
-        "latent": card.latent,
-        "latent_kind": card.latent_kind,
-        "codes": card.codes,
-        "bytes": sum(file.size for file in card.files.values()),
-        "metrics": [dataclasses.asdict(metric) for metric in card.metrics],
-    }
+def _facts(card: Card) -> dict[str, Any]:
+    """What a script wants to choose by; `zoo show --json` gives the rest."""
+    keys = ("name", "version", "family", "license", "pipeline_tag", "image", "latent",
+            "latent_kind", "codes", "hooks", "bytes")  # fmt: skip
+    metrics = [dataclasses.asdict(metric) for metric in card.metrics]
+    return {**{key: getattr(card, key) for key in keys}, "metrics": metrics}
 
 
-def _shape(shape: Any) -> str:
-    return "-" if shape is None else "x".join(str(n) for n in shape)
+def _sides(shape: Sequence[int]) -> str:
+    return "x".join(str(side) for side in shape)
+
+
+def _latents(card: Card) -> str:
+    if card.latent is None:
+        return "-"
+    kind = f"tokens of {card.codes}" if card.codes else card.latent_kind
+    return f"{_sides(card.latent)} {kind}"

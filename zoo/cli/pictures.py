@@ -1,9 +1,11 @@
 """``zoo encode | decode | sample | logprob``: one model at work on pictures.
 
-Latents are kept in safetensors: one tensor ``latents`` (N, *Z), token models int64, whose metadata say
-which model made them (name@version and the sha256 of its weights) and the pictures' names, so that
-``zoo decode`` needs no other argument and refuses to decode with other weights.
+Latents are kept in safetensors: one tensor ``latents`` (N, *Z), int64 for tokens, whose metadata
+say which model made them (name@version and the sha256 of its weights) and of which pictures, so
+that ``zoo decode`` needs no other argument and refuses to decode with other weights.
 """
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.terminal import json_option, placement_options, print_json, seed_option, settings, table
+from zoo.cli.terminal import json_option, placement_options, print_json, seed_option, settings
+from zoo.columns import columns
 from zoo.errors import ImageError, RequestError, WeightsError
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ size_option = click.option(
 )  # fmt: skip
 
 
-@click.command()
+@click.command(short_help="Turn pictures into latents (tokens).")
 @click.argument("model")
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -66,22 +69,27 @@ def encode(
     import torch
     from safetensors.torch import save_file
 
+    from zoo import rng
+    from zoo.hub import HF, is_path
+    from zoo.images import Images
     from zoo.progress import progress
 
-    loaded = _load(model, device, dtype, conditions)
+    loaded = load(model, device, dtype, conditions)
+    generator = None if seed is None else rng.generator(seed)  # one for all batches
     parts = []
-    for start in progress(range(0, len(files), batch), None, "encode"):
-        images = read_pictures(files[start : start + batch], size)
-        parts.append(loaded.encode(images, seed=seed).cpu())
+    for start in progress(range(0, len(files), batch), label="encode"):
+        images = Images.read(files[start : start + batch], loaded.card.image[0], size)
+        parts.append(loaded.encode(images, generator=generator).cpu())
     if len({part.shape[1:] for part in parts}) > 1:
         raise ImageError(
-            "the pictures are not all of one size, so their latents do not fit one tensor; give --size"
+            "The pictures are not all of one size, so their latents do not fit one tensor. "
+            "Give --size."
         )
     latents = torch.cat(parts)
     card = loaded.card
     metadata = {
         "format": FORMAT,
-        "model": f"{card.name}@{card.version}",
+        "model": model if is_path(model) or model.startswith(HF) else card.title,
         "weights": weights_sha256(card),
         "pictures": json.dumps([file.name for file in files]),
     }
@@ -98,7 +106,7 @@ def encode(
     click.echo(f"{len(files)} pictures -> {out}: {each} {loaded.card.latent_kind} each{bits}")
 
 
-@click.command()
+@click.command(short_help="Turn latents back into pictures.")
 @click.argument("latents", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default=None,
@@ -126,22 +134,21 @@ def decode(
     from zoo.images import Images
     from zoo.progress import progress
 
-    loaded = _load(model or metadata["model"], device, dtype, conditions)
+    loaded = load(model or metadata["model"], device, dtype, conditions)
     if model is None and weights_sha256(loaded.card) != metadata["weights"]:
         raise WeightsError(
-            f"{latents} was encoded with weights {metadata['weights'][:12]}..., but "
-            f"{metadata['model']} has {weights_sha256(loaded.card)[:12]}... here; "
-            "encode again, or name the model with --model to decode all the same"
+            f"{latents} was encoded with weights {metadata['weights'][:12]}, but those of "
+            f"{metadata['model']} here are {weights_sha256(loaded.card)[:12]}. Encode again, or "
+            "name the model with --model to decode all the same."
         )
     parts = [
-        loaded.decode(values[start : start + batch]).as_subclass(torch.Tensor).cpu()
-        for start in progress(range(0, len(values), batch), None, "decode")
+        loaded.decode(values[start : start + batch]).tensor.cpu()
+        for start in progress(range(0, len(values), batch), label="decode")
     ]
-    names = json.loads(metadata["pictures"])
-    _save(Images(torch.cat(parts)), out or latents.with_suffix(".png"), names, None, as_json)
+    save(Images(torch.cat(parts)), out or latents.with_suffix(".png"), None, as_json)
 
 
-@click.command()
+@click.command(short_help="Draw new pictures.")
 @click.argument("model")
 @click.option("-n", "--count", type=click.IntRange(min=1), default=4, show_default=True)
 @click.option(
@@ -171,14 +178,12 @@ def sample(
 ) -> None:
     """Draw new pictures from MODEL."""
     chosen = settings(options, "--option")
-    loaded = _load(model, device, dtype, conditions)
+    loaded = load(model, device, dtype, conditions)
     images = loaded.sample(count, seed=seed, **chosen)
-    width = len(str(count - 1))
-    names = [f"{loaded.card.name}-{i:0{width}d}.png" for i in range(count)]
-    _save(images, out or Path("samples.png"), names, columns, as_json)
+    save(images, out or Path("samples.png"), columns, as_json)
 
 
-@click.command()
+@click.command(short_help="Say how probable pictures are.")
 @click.argument("model")
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @size_option
@@ -198,12 +203,13 @@ def logprob(
 ) -> None:
     """Say how probable PICTURES are under MODEL, in nats and bits per dimension."""
     files = picture_files(pictures)
+    from zoo.images import Images
     from zoo.progress import progress
 
-    loaded = _load(model, device, dtype, conditions)
+    loaded = load(model, device, dtype, conditions)
     rows: list[dict[str, Any]] = []
-    for file in progress(files, None, "logprob"):
-        answer = loaded.log_prob(read_pictures([file], size), seed=seed)
+    for file in progress(files, label="logprob"):
+        answer = loaded.log_prob(Images.read(file, loaded.card.image[0], size), seed=seed)
         rows.append(
             {
                 "picture": str(file),
@@ -217,7 +223,7 @@ def logprob(
         print_json(rows)
         return
     cells = [[row["picture"], f"{row['nats']:.2f}", f"{row['bits_per_dim']:.4f}"] for row in rows]
-    click.echo(table(["picture", "nats", "bits/dim"], cells, right=("nats", "bits/dim")))
+    click.echo(columns(["picture", "nats", "bits/dim"], cells, right=("nats", "bits/dim")))
     click.echo(f"{rows[0]['kind']}, over {rows[0]['over']}")
 
 
@@ -225,71 +231,59 @@ def picture_files(paths: tuple[Path, ...]) -> list[Path]:
     """The picture files meant: files as given, folders by their pictures in name order."""
     files: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise ImageError(f"no pictures in the folder {path} (looked for {' '.join(SUFFIXES)})")
-            files += inside
-        elif path.exists():
-            files.append(path)
-        else:
-            raise ImageError(f"there is no picture or folder {path}")
+        if not path.is_dir():
+            files.append(path)  # a missing one is named when it is read
+            continue
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise ImageError(f"{path}: no pictures in this folder ({' '.join(SUFFIXES)}).")
+        files += inside
     return files
 
 
-def read_pictures(files: list[Path], size: int | None) -> "Images":
-    """Read files into one batch; a batch of several sizes is an error that names two of them."""
-    from zoo.images import Images
-
-    return Images.read(files, size=size)
-
-
 def read_latents(path: Path) -> tuple[Any, dict[str, str]]:
-    """Read a file `zoo encode` wrote: its latents (N, *Z) and its metadata, all keys present."""
+    """Read a file that `zoo encode` wrote: its latents (N, *Z) and its metadata."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT or "latents" not in file.keys():  # noqa: SIM118
-                raise RequestError(
-                    f"{path} is a safetensors file, but not of latents (format {FORMAT}); "
-                    "`zoo encode MODEL PICTURES -o FILE` writes one"
-                )
-            return file.get_tensor("latents"), metadata
+            if metadata.get("format") == FORMAT:
+                return file.get_tensor("latents"), metadata
     except SafetensorError as error:
-        raise RequestError(f"{path} is not a file of latents: {error}") from error
-
-
-def weights_sha256(card: "Card") -> str:
-    """One hash for all weight files of a card: of model.safetensors if that is all there is."""
-    return "+".join(
-        file.sha256 for name, file in sorted(card.files.items()) if name.endswith(".safetensors")
+        raise RequestError(f"{path} is not a file of latents: {error}.") from error
+    raise RequestError(
+        f"{path} is safetensors, but not of latents (its metadata lack format: {FORMAT}). "
+        "`zoo encode MODEL PICTURES -o FILE` writes them."
     )
 
 
-def _load(
-    name: str, device: str | None, dtype: str | None, conditions: tuple[str, ...]
-) -> "Model":
+def weights_sha256(card: Card) -> str:
+    """The sha256 of a card's weights; several files' joined by "+"; "" for a card without."""
+    files = sorted(card.files.items())
+    return "+".join(file.sha256 for name, file in files if name.endswith(".safetensors"))
+
+
+def load(name: str, device: str | None, dtype: str | None, conditions: tuple[str, ...]) -> Model:
+    """The model of a command's arguments, conditioned on what -c asks for."""
     request = settings(conditions, "--condition")
+    import torch
+
     import zoo
 
-    model = zoo.load(name, device=device, dtype=dtype)
+    if device is not None:
+        try:
+            torch.zeros(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise RequestError(f"There is no device {device!r} here: {reason}") from error
+    model = zoo.load(name, device=device, dtype=getattr(torch, dtype) if dtype else None)
     return model.condition(**request) if request else model
 
 
-def _save(
-    images: "Images", out: Path, names: list[str], columns: int | None, as_json: bool
-) -> None:
-    if out.suffix:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        images.grid(columns).save(out)
-        written = [out]
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        written = [out / f"{i:04d}-{Path(name).stem}.png" for i, name in enumerate(names)]
-        for file, picture in zip(written, images.pil(), strict=True):
-            picture.save(file)
+def save(images: Images, out: Path, columns: int | None, as_json: bool) -> None:
+    """Write pictures as one sheet or into a folder, and say where."""
+    written = images.save(out, columns)
     if as_json:
         print_json({"files": [str(file) for file in written], "count": len(images)})
     else:

@@ -1,12 +1,15 @@
-"""What commands share: aligned columns, JSON, sizes, and the options that mean the same everywhere."""
+"""What commands share: JSON, sizes, KEY=VALUE, and options that mean the same everywhere."""
+
+from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
+DTYPES = ("float32", "bfloat16", "float16")
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option: Callable[[F], F] = click.option(
@@ -19,12 +22,12 @@ seed_option: Callable[[F], F] = click.option(
 
 def placement_options(function: F) -> F:
     """Add --device and --dtype, which say where and in which precision a model runs."""
-    function = click.option("--device", default=None, help="cpu, cuda, cuda:1, mps ... [best found]")(
+    function = click.option("--device", default=None, help="cpu, cuda, cuda:1, mps ... [cpu]")(
         function
     )
     return click.option(
-        "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default=None,
-        help="Precision of the weights. [the card's, float32 on a CPU]",
+        "--dtype", type=click.Choice(DTYPES), default=None,
+        help="Precision of the weights.",
     )(function)  # fmt: skip
 
 
@@ -39,20 +42,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, set, frozenset)):
         return list(value)
     return str(value)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
-    """Columns aligned with two blanks between them; those named in ``right`` are flushed right."""
-    cells = [list(header), *[list(row) for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = []
-    for row in cells:
-        parts = [
-            cell.rjust(width) if name in right else cell.ljust(width)
-            for cell, width, name in zip(row, widths, header, strict=True)
-        ]
-        lines.append("  ".join(parts).rstrip())
-    return "\n".join(lines)
 
 
 def size_text(count: int | None) -> str:
@@ -71,14 +60,12 @@ class Size(click.ParamType[int]):
     """A number of bytes, written 500000, 500kB, 3.5MB, 1GB or 4MiB."""
 
     name = "size"
-    units = {
+    units: ClassVar[dict[str, int]] = {
         "": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9,
         "kib": 2**10, "mib": 2**20, "gib": 2**30,
     }  # fmt: skip
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the bytes; fail with the units there are."""
         if isinstance(value, int):
             return value
@@ -89,7 +76,7 @@ class Size(click.ParamType[int]):
 
 
 def settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """Read KEY=VALUE pairs; a value that is JSON (0.95, true, [1,2]) is read as such, else as text."""
+    """Read KEY=VALUE pairs; a value that is JSON (0.95, true, [1,2]) is that, any other is text."""
     read: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

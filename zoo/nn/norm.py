@@ -1,13 +1,14 @@
 """Group normalisation with SiLU, and MoVQ's form of it that a second map modulates.
 
-GroupNorm (Wu & He, arXiv:1803.08494): channels in G groups, each group of one picture shifted to mean 0 and
-variance 1 over its channels and positions, then scaled and shifted by channel. SpatialNorm (Zheng et al., "MoVQ",
-arXiv:2209.09002): the scale and shift of each position are linear in the quantised latent at that position.
+GroupNorm (Wu & He, arXiv:1803.08494): channels in G groups, each group of one picture shifted to
+mean 0 and variance 1 over its channels and positions, then scaled and shifted by channel.
+SpatialNorm (Zheng et al., "MoVQ", arXiv:2209.09002): the scale and shift of each position are
+linear in the quantised latent at that position.
 
-Without gradients on a CPU, channels-last maps are normalised by one affine map a channel and in place where the
-caller gives the map away. That is exact (torch's own kernel for this layout takes the variance as E[x^2] - E[x]^2,
-which loses digits when a mean is large beside its deviation) and spares the allocation: a fresh map of 32 MiB
-costs 20 ms of page faults, five times the arithmetic.
+Without gradients on a CPU, channels-last maps are normalised by one affine map a channel and in
+place where the caller gives the map away. That is exact (torch's own kernel for this layout takes
+the variance as E[x^2] - E[x]^2, which loses digits when a mean is large beside its deviation) and
+spares the allocation: a fresh map of 32 MiB costs 20 ms of page faults, five times the arithmetic.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor, own: bool = False) -> Tensor:
         """Normalise; see the class."""
         if self.learns(x):
-            # torch's CPU backward crashes the process on a channels-last input that needs no gradient itself
-            # while the weight does (a frozen layer below).
+            # torch's CPU backward crashes the process on a channels-last input that needs no
+            # gradient itself while the weight does (a frozen layer below).
             return super().forward(x if x.requires_grad else x.contiguous())
         if not self.planar(x):
             return super().forward(x)
@@ -49,25 +50,27 @@ class GroupNorm(nn.GroupNorm):
 
 
 def affine(x: Tensor, layer: nn.GroupNorm) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What normalises x (B, C, H, W): scale, shift, mean and inverse deviation, (B, C, 1, 1) each."""
-    moments = [torch.batch_norm_update_stats(each, None, None, 0.0) for each in x.split(1)]
-    mean, variance = (torch.stack(each) for each in zip(*moments, strict=True))  # (B, C)
-    groups = (layer.num_groups, -1)
-    mean, variance = mean.unflatten(1, groups), variance.unflatten(1, groups)  # (B, G, C / G)
+    """What normalises x (B, C, H, W): scale, shift, mean, 1 / deviation; (B, C, 1, 1) each."""
+    moments = [torch.batch_norm_update_stats(x[i : i + 1], None, None, 0.0) for i in range(len(x))]
+    groups = (len(x), layer.num_groups, -1)
+    mean = torch.stack([each[0] for each in moments]).view(groups)  # (B, G, C / G)
+    variance = torch.stack([each[1] for each in moments]).view(groups)
     middle = mean.mean(2, keepdim=True)  # (B, G, 1)
     spread = (variance + (mean - middle).square()).mean(2, keepdim=True)
     inverse = (spread + layer.eps).rsqrt().expand_as(mean)
-    scale = inverse * layer.weight.unflatten(0, groups)
-    shift = layer.bias.unflatten(0, groups) - middle * scale
-    wide = (scale, shift, middle.expand_as(mean), inverse)
-    return tuple(each.flatten(1)[:, :, None, None] for each in wide)  # type: ignore[return-value]
+    scale = inverse * layer.weight.view(1, *groups[1:])
+    shift = layer.bias.view(1, *groups[1:]) - middle * scale
+    shape = (*x.shape[:2], 1, 1)
+    middle = middle.expand_as(mean)
+    return scale.view(shape), shift.view(shape), middle.reshape(shape), inverse.reshape(shape)
 
 
 class _NormSilu(torch.autograd.Function):
     """SiLU of a group norm of a channels-last map; keeps the input alone for the backward pass.
 
-    With h = scale x + shift, d = dy silu'(h) and n numbers a group, dx = scale d - (m1 + m2 x^) / deviation where
-    m1, m2 are a group's means of weight d and weight d x^: again affine in d and x, channel by channel.
+    With h = scale x + shift, d = dy silu'(h) and n numbers a group, dx = scale d - (m1 + m2 x^) /
+    deviation where m1, m2 are a group's means of weight d and weight d x^: again affine in d and x,
+    channel by channel.
     """
 
     @staticmethod
@@ -75,13 +78,14 @@ class _NormSilu(torch.autograd.Function):
         kept = affine(x, layer)
         ctx.save_for_backward(x, weight, *kept)
         ctx.groups = layer.num_groups
-        return F.silu(torch.addcmul(kept[1], x, kept[0]), inplace=True)
+        out: Tensor = F.silu(torch.addcmul(kept[1], x, kept[0]), inplace=True)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         x, weight, scale, shift, mean, inverse = ctx.saved_tensors
-        groups = (ctx.groups, -1)
+        groups = (len(x), ctx.groups, -1)
         h = torch.addcmul(shift, x, scale)  # (B, C, H, W)
         d = torch.ops.aten.silu_backward(grad, h)  # (B, C, H, W)
         total = d.sum((2, 3), keepdim=True)  # (B, C, 1, 1)
@@ -92,8 +96,9 @@ class _NormSilu(torch.autograd.Function):
 
             def middle(values: Tensor) -> Tensor:
                 """Mean over a group of weight * values, (B, C, 1, 1) -> (B, C, 1, 1)."""
-                parts = (values.flatten(1) * weight).unflatten(1, groups)  # (B, G, C / G)
-                return (parts.sum(2, keepdim=True) / count).expand_as(parts).reshape_as(values)
+                parts = (values.flatten(1) * weight).view(groups)  # (B, G, C / G)
+                spread: Tensor = (parts.sum(2, keepdim=True) / count).expand_as(parts)
+                return spread.reshape(values.shape)
 
             slope = inverse.square() * middle(along)
             into = torch.addcmul(mean * slope - inverse * middle(total), x, slope, value=-1, out=h)
@@ -104,8 +109,8 @@ class _NormSilu(torch.autograd.Function):
 class SpatialNorm(nn.Module):
     """norm(x) * conv_y(z) + conv_b(z), z resized (nearest) to x's size; always 32 groups, eps 1e-6.
 
-    x (B, C, H, W), z (B, Z, h, w), gives (B, C, H, W). The 1x1 convolutions commute with the nearest resize, so they
-    run at z's size. Source: diffusers' SpatialNorm.
+    x (B, C, H, W), z (B, Z, h, w), gives (B, C, H, W). The 1x1 convolutions commute with the
+    nearest resize, so they run at z's size. Source: diffusers' SpatialNorm.
     """
 
     def __init__(self, channels: int, spatial: int) -> None:
@@ -133,7 +138,7 @@ def norm(channels: int, groups: int, spatial: int | None) -> nn.Module:
 
 
 def normalise(layer: nn.Module, x: Tensor, z: Tensor | None, own: bool = False) -> Tensor:
-    """`layer`, made by `norm`, on x (B, C, H, W), conditioned on z if there is one; `own` gives x away."""
+    """`layer`, made by `norm`, on x (B, C, H, W) and z, if there is one; `own` gives x away."""
     out: Tensor = layer(x, own) if z is None else layer(x, z, own)
     return out
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoo.errors import ForeignError
 from zoo.nn.quantizers import FiniteScalarQuantizer, LookupFreeQuantizer
 from zoo.parity import Case
-from zoo_vq.parity.lucidrains import is_class, projections, refuse, used
+from zoo_vq.parity.lucidrains import gradient, is_class, projections, refuse, used
 
 FSQ_OPTIONS = {
     "levels", "dim", "num_codebooks", "keep_num_codebooks_dim", "channel_first",
@@ -217,14 +217,6 @@ class LFQRunner:
             found["grad_through_x"] = gradient((quantized * upstream).sum(), x)
             out |= {f"{name}.{key}": value for key, value in found.items()}
         return out
-
-
-def gradient(of: Tensor, by: Tensor) -> Tensor:
-    """D of / d by, zeros where `of` does not depend on it."""
-    if not of.requires_grad:
-        return torch.zeros_like(by)
-    (found,) = torch.autograd.grad(of, by, retain_graph=True, allow_unused=True)
-    return torch.zeros_like(by) if found is None else found
 
 
 RUNNERS = [FSQRunner(), LFQRunner()]

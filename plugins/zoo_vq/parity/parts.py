@@ -1,4 +1,4 @@
-"""Parts of tokenizers: the quantizer alone, the discriminator, the losses, and a checkpoint that only has to be read."""
+"""Parts of tokenizers: quantizer, discriminator, losses, and a checkpoint that is only read."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from zoo_vq.remap import Remap
 
 
 class VectorQuantizerRunner:
-    """taming's VectorQuantizer2 (and diffusers' copy): a codebook, latents, both forms of the loss."""
+    """taming's VectorQuantizer2: a codebook, latents, both forms of the loss, renumbering."""
 
     name = "taming-vector-quantizer"
 
     def recognise(self, case: Case) -> bool:
+        """By its files."""
         config = case.config or {}
         return "n_e" in config and "e_dim" in config and "z" in case.inputs and len(case.files) == 1
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
+        """Its outputs by name."""
         config = case.config or {}
         weights = case.weights()
         codebook, beta = weights["embedding.weight"], float(config.get("beta", 0.25))
@@ -51,7 +53,8 @@ class VectorQuantizerRunner:
             out[f"grad_z_{form}"], out[f"grad_codebook_{form}"] = grads
         legacy = bool(config.get("legacy", True))
         out["loss"], out["grad_z"], out["grad_codebook"] = (
-            out[f"{name}_{'legacy' if legacy else 'paper'}"] for name in ("loss", "grad_z", "grad_codebook")
+            out[f"{name}_{'legacy' if legacy else 'paper'}"]
+            for name in ("loss", "grad_z", "grad_codebook")
         )
         if "upstream_grad" in case.inputs:
             found = book(z)
@@ -66,13 +69,17 @@ class VectorQuantizerRunner:
 
 
 def _remapped(case: Case, used: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-    """remapped_HOW and unmapped_HOW, (B, h w), for each HOW that the case records: "extra" or a number."""
+    """remapped_HOW and unmapped_HOW, (B, h w), for each HOW recorded: "extra" or a number."""
     out = {}
     for name in case.outputs:
         kind, _, how = name.partition("_")
         if kind != "remapped":
             continue
-        remap = Remap(len(used), int(how) if how.lstrip("-").isdigit() else how)
+        if how.isdigit():
+            unknown: str | int = int(how)
+        else:
+            unknown = how if how == "extra" else (case.config or {}).get("unknown_index", how)
+        remap = Remap(len(used), unknown)
         remap.used.copy_(used)
         narrow = remap.narrow(tokens)
         out[name] = narrow.flatten(1)
@@ -81,17 +88,19 @@ def _remapped(case: Case, used: Tensor, tokens: Tensor) -> dict[str, Tensor]:
 
 
 class DiscriminatorRunner:
-    """taming's NLayerDiscriminator, evaluation and training statistics, and ActNorm's start from data."""
+    """taming's NLayerDiscriminator: evaluation, training statistics, ActNorm's start from data."""
 
     name = "taming-nlayer-discriminator"
 
     def recognise(self, case: Case) -> bool:
+        """By its files."""
         if len(case.files) != 1 or "x" not in case.inputs:
             return False
         keys = case.checkpoint().keys
         return "main.0.weight" in keys and all(key.startswith("main.") for key in keys)
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
+        """Its outputs by name."""
         x, out = case.inputs["x"], {}
         out["logits_eval"] = self._fresh(case).eval()(x)
         net = self._fresh(case).train()
@@ -103,6 +112,10 @@ class DiscriminatorRunner:
                 buffer.zero_()
         out["logits_actnorm_init"] = net(x)
         out |= {f"after_init.{k}": v for k, v in net.state_dict().items()}
+        for name in set(case.outputs) - set(out):
+            for key, value in net.state_dict().items():
+                if name.endswith(f".{key}"):
+                    out[name] = value
         return {k: v.detach() for k, v in out.items()}
 
     def _fresh(self, case: Case) -> PatchDiscriminator:
@@ -121,9 +134,11 @@ class LossesRunner:
     name = "taming-losses"
 
     def recognise(self, case: Case) -> bool:
+        """By its files."""
         return {"logits_real", "logits_fake"} <= set(case.inputs) and not case.files
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
+        """Its outputs by name."""
         given, config = case.inputs, case.config or {}
         real, fake = given["logits_real"], given["logits_fake"]
         out = {
@@ -131,7 +146,9 @@ class LossesRunner:
             "vanilla_d_loss": logistic_loss(real, fake).view(1),
             "g_loss": generator_loss(fake).view(1),
             "adopt_weight_before_start": torch.zeros(1),
-            "adopt_weight_at_start": torch.full((1,), float(config.get("disc_factor", 1.0)), dtype=torch.float64),
+            "adopt_weight_at_start": torch.full(
+                (1,), float(config.get("disc_factor", 1.0)), dtype=torch.float64
+            ),
         }
         if "image" in given:
             shift, scale = (torch.tensor(v).view(1, -1, 1, 1) for v in (SHIFT, SCALE))
@@ -168,9 +185,11 @@ class CheckpointRunner:
     name = "checkpoint"
 
     def recognise(self, case: Case) -> bool:
+        """By its files."""
         return len(case.files) == 1 and set(case.outputs) <= set(case.checkpoint().keys)
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
+        """Its outputs by name."""
         return case.checkpoint().tensors()
 
 

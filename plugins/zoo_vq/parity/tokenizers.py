@@ -1,8 +1,9 @@
-"""Whole tokenizers: taming VQModel and GumbelVQ, latent diffusion's VQModelInterface, diffusers' VQModel, LlamaGen's.
+"""Whole tokenizers of taming, latent diffusion, diffusers and LlamaGen.
 
-The weights are adopted exactly as a user's file would be, laid into a net built on the meta device, and run on the
-recorded pictures. What the references call differently is one quantity here: `latents` (pre_quant), `tokens`
-(indices), `codes` (z_q), and the decoder on codes, on looked-up tokens or on unquantised latents.
+The weights are adopted exactly as a user's file would be, laid into a net built on the meta device,
+and run on the recorded pictures. What the references call differently is one quantity here:
+`latents` (pre_quant), `tokens` (indices), `codes` (z_q), and the decoder on codes, on looked-up
+tokens or on unquantised latents.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from zoo_vq.net import Tokenizer, tokenizer
 
 
 def adopted(case: Case) -> tuple[Adoption, Tokenizer]:
-    """The case's net in evaluation mode, float32, every tensor of the file in its place or dropped by name."""
+    """The case's net, float32: every tensor of the file in its place or dropped by name."""
     foreign = case.checkpoint()
     adoption = layouts.adopt(foreign.keys, foreign.config)
     if adoption is None:
@@ -40,12 +41,13 @@ def adopted(case: Case) -> tuple[Adoption, Tokenizer]:
 
 @dataclass(frozen=True)
 class TokenizerRunner:
-    """`layout` is the adoption's name; `outputs` computes the recorded quantities from net and case."""
+    """Cases of the layout `name`; `outputs` computes what is recorded from case and net."""
 
     name: str
     outputs: Callable[[Case, Tokenizer], Mapping[str, Tensor]]
 
     def recognise(self, case: Case) -> bool:
+        """By its files."""
         if len(case.files) != 1 or "x" not in case.inputs:
             return False
         foreign = case.checkpoint()
@@ -53,6 +55,7 @@ class TokenizerRunner:
         return adoption is not None and adoption.layout == self.name
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
+        """Its outputs by name."""
         _, net = adopted(case)
         with torch.no_grad():
             return self.outputs(case, net)
@@ -128,7 +131,9 @@ def _llamagen(case: Case, net: Tokenizer) -> dict[str, Tensor]:
         grads = torch.autograd.grad(found.loss, [z, book.codebook], retain_graph=True)
         (through,) = torch.autograd.grad(found.codes, z, case.inputs["quantizer_upstream_grad"])
     distance = found.metrics["commitment"]
-    entropy = found.metrics.get("sample_entropy", distance * 0) - found.metrics.get("batch_entropy", 0)
+    entropy = found.metrics.get("sample_entropy", distance * 0) - found.metrics.get(
+        "batch_entropy", 0
+    )
     return out | {
         "train.vq_loss": distance.view(1),
         "train.commit_loss": (config.get("commit_loss_beta", 0.25) * distance).view(1),
