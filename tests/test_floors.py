@@ -14,7 +14,7 @@ FLOORS = [
     "errors adoption",
     "schema front_matter hookspecs options rng safetensors_header progress density images meta columns",
     "card plugins",
-    "hub",
+    "hub tables",
     "weights checking",
     "nn foreign saving verification",
     "model",

@@ -98,7 +98,7 @@ def test_it_is_converted_once_and_found_by_name(install, checkpoint):
     assert read(folder / "model.safetensors")["weight"].dtype == torch.float16
     again, first = zoo.load("conv-one"), zoo.load(checkpoint)
     assert torch.equal(again.net.weight, first.net.weight)
-    with pytest.raises(ForeignError, match=r"holds a model already: a version never changes"):
+    with pytest.raises(ForeignError, match=r"holds a model already, and a version never changes"):
         zoo.convert(checkpoint, "conv-one")
 
 

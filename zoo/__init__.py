@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from zoo.model import Model as Model
     from zoo.parts import compose as compose
     from zoo.plugins import families as families
+    from zoo.tables import card_table as card_table
     from zoo.verification import verify as verify
 
     list = names
@@ -66,6 +67,7 @@ _PLACES = {
     "Images": "zoo.images:Images",
     "LogProb": "zoo.density:LogProb",
     "Model": "zoo.model:Model",
+    "card_table": "zoo.tables:card_table",
     "compose": "zoo.parts:compose",
     "convert": "zoo.foreign_models:convert",
     "families": "zoo.plugins:families",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ def convert(
     folder = Path(out) if out is not None else hub.models() / f"{name}@{version}"
     if (folder / README).exists():
         raise ForeignError(
-            f"{folder} holds a model already: a version never changes. Give another name or version."
+            f"{folder} holds a model already, and a version never changes. Give another."
         )
     model, state = _adopted(path, name, version, license, None, dtype)
     facts = {"sha256": weights.sha256_of(path)} if path.is_file() else {}

@@ -10,7 +10,7 @@ import torch
 
 from zoo import hub, weights
 from zoo.card import README, WEIGHTS, Card, reference
-from zoo.errors import CardError, WeightsError, listed
+from zoo.errors import CardError, UnknownVersion, WeightsError, listed
 from zoo.foreign_models import load_foreign
 from zoo.model import Device, Model, build
 from zoo.plugins import family
@@ -34,6 +34,10 @@ def load(
     ForeignError, PluginError.
     """
     if hub.is_foreign(name):
+        if version is not None:
+            raise UnknownVersion(
+                f"{name} is another project's checkpoint, which has no version; got {version!r}."
+            )
         return load_foreign(Path(name), device, dtype)
     found = hub.resolve(name, version)
     parts = {

@@ -30,7 +30,7 @@ from zoo.errors import (
     listed,
 )
 from zoo.images import Images
-from zoo.meta import Meta
+from zoo.bare import shapes_only
 from zoo.plugins import Family
 from zoo.progress import progress
 
@@ -41,7 +41,7 @@ Name = str | os.PathLike[str]
 def build(hooks: Family, card: Card, parts: Mapping[str, Model], meta: bool = True) -> nn.Module:
     """The card's net, untrained: on the meta device (no memory) unless told otherwise."""
     try:
-        with Meta() if meta else nullcontext():
+        with shapes_only() if meta else nullcontext():
             net = hooks.call("build", config=card.config, parts=parts)
     except (TypeError, KeyError, ValueError) as error:
         raise CardError(

@@ -1,13 +1,15 @@
-"""Does our code give what the reference implementations gave? `python -m zoo.parity CASE...`
+"""Does our code give what the references gave? Run as `python -m zoo.parity CASE...`.
 
-A case is a folder with recorded tensors (`io.safetensors`: `in.NAME`, `out.NAME`), the reference's weights and
-configuration in its own layout, and `meta.json` with tolerances. A case passes when every recorded output is given
-with the same shape, integers and booleans are equal, and every other number satisfies
+A case is a folder with recorded tensors (`io.safetensors`: `in.NAME`, `out.NAME`), the reference's
+weights and configuration in its own layout, and `meta.json` with tolerances. A case passes when
+every recorded output is given with the same shape, integers and booleans are equal, and every other
+number satisfies
 
     |got - want| <= atol + rtol |want|.
 
-The families bring the code that runs a case (entry-point group `zoo.parity`: a module with `RUNNERS`); a runner
-recognises a case by its files, never by the folder's name. A case that nobody recognises fails.
+The families bring the code that runs a case (entry-point group `zoo.parity`: a module with
+`RUNNERS`); a runner recognises a case by its files, never by the folder's name. A case that nobody
+recognises fails.
 """
 
 from __future__ import annotations
@@ -26,13 +28,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zoo.errors import ForeignError, ZooError
+from zoo.errors import ForeignError
 from zoo.foreign import ENDINGS, Foreign, open_checkpoint
+from zoo.foreign_models import renamed
+from zoo.plugins import families, family
 
 
 @dataclass(frozen=True)
 class Case:
-    """One recorded run. `meta` is meta.json, `config` the reference's configuration (None: none was needed)."""
+    """One recorded run: `meta` is meta.json, `config` the reference's configuration if any."""
 
     folder: Path
     meta: Mapping[str, Any]
@@ -42,6 +46,7 @@ class Case:
 
     @property
     def name(self) -> str:
+        """The folder's."""
         return self.folder.name
 
     @staticmethod
@@ -68,7 +73,7 @@ class Case:
         return [p for p in every if p.name != "io.safetensors"]
 
     def checkpoint(self, name: str | None = None) -> Foreign:
-        """The case's weights file, opened: the only one, or the one of that name (relative to the folder)."""
+        """The case's weights file, opened: the only one, or the one of that name in the folder."""
         if name is not None:
             return open_checkpoint(self.folder / name)
         named = self.meta.get("weights_file")
@@ -98,11 +103,13 @@ def upcast(tensor: Tensor) -> Tensor:
 
 
 class Runner(Protocol):
-    """Runs cases of one kind. `recognise` looks at files, keys and names of tensors, and is cheap."""
+    """Runs cases of one kind."""
 
     name: str
 
-    def recognise(self, case: Case) -> bool: ...
+    def recognise(self, case: Case) -> bool:
+        """Whether the case is of this kind, by its files and the names in them; cheap."""
+        ...
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         """The outputs by name, at least those in `case.outputs`."""
@@ -111,7 +118,7 @@ class Runner(Protocol):
 
 @dataclass
 class Line:
-    """One output compared. `error` is the largest |got - want|; `ratio` the largest share of its tolerance used."""
+    """One output compared: the largest |got - want|, and the largest share of a tolerance used."""
 
     name: str
     error: float
@@ -121,11 +128,13 @@ class Line:
 
     @property
     def ok(self) -> bool:
+        """Whether it is within its tolerance."""
         return self.ratio <= 1 and not self.note
 
     def __str__(self) -> str:
         told = self.note or ("ok" if self.ok else "OUT")
-        return f"  {self.name:<34} max error {self.error:9.3g}  tolerance {self.tolerance:9.3g}  {told}"
+        numbers = f"max error {self.error:9.3g}  tolerance {self.tolerance:9.3g}"
+        return f"  {self.name:<34} {numbers}  {told}"
 
 
 @dataclass
@@ -139,6 +148,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """Whether every output was."""
         return bool(self.lines) and not self.error and all(line.ok for line in self.lines)
 
     def __str__(self) -> str:
@@ -167,12 +177,20 @@ def _line(name: str, got: Tensor | None, want: Tensor, case: Case) -> Line:
         if got.is_floating_point():
             return Line(name, infinite, 0.0, infinite, f"OUT: {got.dtype}, wanted {want.dtype}")
         wrong = int((got.to(torch.int64) != want.to(torch.int64)).sum())
-        return Line(name, float(wrong), 0.0, infinite if wrong else 0.0, f"OUT: {wrong} differ" if wrong else "")
+        return Line(
+            name,
+            float(wrong),
+            0.0,
+            infinite if wrong else 0.0,
+            f"OUT: {wrong} differ" if wrong else "",
+        )
     error = (got.double() - want.double()).abs()
     error = torch.where(got.double() == want.double(), 0.0, error).nan_to_num(nan=infinite)
     bound = atol + rtol * want.double().abs()
     worst = int((error / bound).nan_to_num(nan=infinite).argmax())
-    return Line(name, float(error.max()), float(bound.flatten()[worst]), float((error / bound).max()))
+    return Line(
+        name, float(error.max()), float(bound.flatten()[worst]), float((error / bound).max())
+    )
 
 
 def runners() -> list[Runner]:
@@ -206,11 +224,18 @@ def _runner(case: Case, known: Sequence[Runner]) -> Runner:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m zoo.parity", description=__doc__.split("\n")[0])
+    """The command; gives the exit status, 0 if every case passes."""
+    parser = argparse.ArgumentParser(
+        prog="python -m zoo.parity", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("case", nargs="+", help="a case folder, or with --published a key list")
-    parser.add_argument("--json", action="store_true", help="one JSON object a case, then a summary")
     parser.add_argument(
-        "--published", action="store_true", help="the arguments are key lists of published checkpoints"
+        "--json", action="store_true", help="one JSON object a case, then a summary"
+    )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="the arguments are key lists of published checkpoints",
     )
     options = parser.parse_args(arguments)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -230,32 +255,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plain(report: Report) -> dict[str, Any]:
     lines = [
-        {"name": line.name, "error": line.error, "tolerance": line.tolerance, "ok": line.ok, "note": line.note}
+        {
+            "name": line.name,
+            "error": line.error,
+            "tolerance": line.tolerance,
+            "ok": line.ok,
+            "note": line.note,
+        }
         for line in report.lines
     ]
-    return {"case": report.case, "runner": report.runner, "ok": report.ok, "error": report.error, "lines": lines}
+    return {
+        "case": report.case,
+        "runner": report.runner,
+        "ok": report.ok,
+        "error": report.error,
+        "lines": lines,
+    }
 
 
 def published(path: str | Path) -> Report:
-    """Check a key list of a published checkpoint: does our net of its configuration have every key and shape?
+    """Check a key list of a published checkpoint against our net of its configuration.
 
-    The net is built on the meta device; nothing is allocated. The list is JSON with `config` and `keys`
-    (`legacy_keys`, where the file on the hub uses older names, is held to as well).
+    The net is built on the meta device; nothing is allocated. The list is JSON with `config` and
+    `keys` (`legacy_keys`, where the file on the hub uses older names, is held to as well). Keys
+    listed apart (`loss_keys`, `ema_keys`, `optional_keys`) must be dropped by name or renamed. One
+    line a list: the number of tensors at fault.
     """
     report = Report(Path(path).stem)
     try:
         listed = json.loads(Path(path).read_text(encoding="utf-8"))
-        for field_name in ("keys", "legacy_keys"):
-            if field_name in listed:
-                keys = {name: tuple(shape) for name, shape in listed[field_name].items()}
-                report.lines.append(_accepts(field_name, keys, listed["config"]))
-    except (ZooError, KeyError, ValueError, OSError) as error:
+        extra: dict[str, list[int]] = {}
+        for name in ("loss_keys", "ema_keys", "optional_keys"):
+            extra |= listed.get(name, {})
+        for name in ("keys", "legacy_keys"):
+            if name in listed:
+                report.lines.append(_accepted(name, listed[name] | extra, listed["config"], report))
+    except Exception as error:  # as in `check`: the other lists go on
         report.error = f"{type(error).__name__}: {error}"
     return report
 
 
-def _accepts(name: str, keys: dict[str, tuple[int, ...]], config: Mapping[str, Any]) -> Line:
-    ...
+def _accepted(
+    name: str, listed: Mapping[str, Sequence[int]], config: Mapping[str, Any], report: Report
+) -> Line:
+    keys = {key: tuple(shape) for key, shape in listed.items()}
+    said = [
+        (hooks, adoption)
+        for hooks in (family(each) for each in families())
+        if "adopt" in hooks.hooks
+        and (adoption := hooks.call("adopt", keys=keys, config=config)) is not None
+    ]
+    if len(said) != 1:
+        raise ForeignError(f"{len(said)} families recognise these {name}")
+    hooks, adoption = said[0]
+    report.runner = adoption.layout
+    with torch.device("meta"):
+        net = hooks.call("build", config=adoption.config, parts={})
+    empty = {key: torch.empty(shape, device="meta") for key, shape in keys.items()}
+    foreign = Foreign(Path(name), keys, config, _tensors=empty)
+    given = {key: tuple(value.shape) for key, value in renamed(foreign, adoption, name).items()}
+    ours = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    faults = sorted(key for key in given.keys() | ours.keys() if given.get(key) != ours.get(key))
+    note = ""
+    if faults:
+        first = faults[0]
+        note = f"OUT: {first} is {given.get(first, 'missing')}, ours {ours.get(first, 'missing')}"
+    return Line(f"{name} ({len(keys)})", float(len(faults)), 0.0, float(len(faults)), note)
 
 
 if __name__ == "__main__":

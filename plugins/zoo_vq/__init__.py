@@ -44,8 +44,8 @@ def decode(net: Tokenizer, latents: Tensor) -> Tensor:
 
 @hookimpl
 def objectives(net: Tokenizer, recipe: Mapping[str, Any]) -> Sequence[Objective]:
-    """One objective (VQ-VAE) or two (VQ-GAN): `zoo_vq.objectives.Weights` reads the recipe's [objective]."""
-    from zoo_vq import objectives as training
+    """One objective (VQ-VAE) or two (VQ-GAN): `zoo_vq.training.Weights` reads the recipe's [objective]."""
+    from zoo_vq import training
 
     return training.objectives(net, recipe)
 

@@ -125,7 +125,7 @@ class Decoder(nn.Module):
         super().__init__()
         if patch % 2:
             raise ValueError(f"patch = {patch}: the decoder shuffles by 2 last, so it must be even")
-        self.half = patch // 2
+        self.spread = patch // 2
         self.conv_in = nn.Conv2d(latent, widths[-1], 3, padding=1)
         body: list[nn.Module] = [Attention(widths[-1])]
         for level in reversed(range(len(widths))):
@@ -134,12 +134,12 @@ class Decoder(nn.Module):
                 body.append(Upsample(widths[level], widths[level - 1]))
         self.body = nn.Sequential(*body)
         self.norm_mid = _norm(widths[0])
-        self.conv_fine = nn.Conv2d(widths[0], fine * self.half**2, 3, padding=1)
+        self.conv_fine = nn.Conv2d(widths[0], fine * self.spread**2, 3, padding=1)
         self.fine = Block(fine)
         self.norm_out = _norm(fine)
         self.conv_out = nn.Conv2d(fine, channels * 4, 3, padding=1)
 
     def forward(self, codes: Tensor) -> Tensor:
         h = self.conv_fine(F.silu(self.norm_mid(self.body(self.conv_in(codes)))))
-        h = self.fine(F.pixel_shuffle(h, self.half))  # (B, fine, H / 2, W / 2)
+        h = self.fine(F.pixel_shuffle(h, self.spread))  # (B, fine, H / 2, W / 2)
         return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h))), 2)

@@ -16,23 +16,52 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from zoo.errors import Unsupported
 from zoo.nn.autoencoder import Decoder, Encoder
 from zoo.nn.quantizers import (
     FiniteScalarQuantizer,
     GumbelQuantizer,
     LookupFreeQuantizer,
     Quantized,
+    ResidualQuantizer,
     VectorQuantizer,
 )
-from zoo_vq import compact
+from zoo_vq import compact, discrete_vae, dvae, magvit2
 from zoo_vq.remap import Remap
 
-ENCODERS: Mapping[str, Callable[..., nn.Module]] = {"residual": Encoder, "compact": compact.Encoder}
-DECODERS: Mapping[str, Callable[..., nn.Module]] = {"residual": Decoder, "compact": compact.Decoder}
+ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
+    "residual": Encoder,
+    "compact": compact.Encoder,
+    "magvit2": magvit2.Encoder,
+    "dvae": dvae.Encoder,
+    "discrete-vae": discrete_vae.Encoder,
+}
+DECODERS: Mapping[str, Callable[..., nn.Module]] = {
+    "residual": Decoder,
+    "compact": compact.Decoder,
+    "magvit2": magvit2.Decoder,
+    "dvae": dvae.Decoder,
+    "discrete-vae": discrete_vae.Decoder,
+}
+
+
+class Missing(nn.Module):
+    """Stands for the half that a checkpoint does not hold (OpenAI published encoder.pkl and decoder.pkl apart)."""
+
+    def __init__(self, half: str) -> None:
+        super().__init__()
+        self.lacks = half
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise Unsupported(
+            f"this checkpoint holds no {self.lacks}: load the folder with both encoder and decoder"
+        )
 
 
 class Tokenizer(nn.Module):
     """Children `encoder`, `quant_conv`, `quantizer`, `post_quant_conv`, `decoder`, and `remap` if tokens are renumbered."""
+
+    quantizer: Any  # a zoo.nn.quantizers.Quantizer, which nn.Module's attributes do not tell
 
     def __init__(
         self,
@@ -52,6 +81,11 @@ class Tokenizer(nn.Module):
         self.decoder = decoder
         self.remap = remap
         self.channels = channels
+
+    @property
+    def codes(self) -> int:
+        """How many tokens there are: 0 .. codes - 1."""
+        return int(self.quantizer.codes if self.remap is None else self.remap.codes)
 
     def latents(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> (B, D, h, w), before quantising."""
@@ -78,7 +112,9 @@ class Tokenizer(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (or unquantised latents) (B, D, h, w) -> images (B, C, H, W)."""
         h = self.post_quant_conv(codes)
-        out: Tensor = self.decoder(h, codes) if isinstance(self.decoder, Decoder) else self.decoder(h)
+        out: Tensor = (
+            self.decoder(h, codes) if isinstance(self.decoder, Decoder) else self.decoder(h)
+        )
         return out
 
     def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
@@ -95,7 +131,9 @@ class Tokenizer(nn.Module):
 
     def last_layer(self) -> Tensor:
         """The decoder's last weight, at which a VQ-GAN balances its two losses."""
-        return next(v for k, v in reversed(list(self.decoder.named_parameters())) if k.endswith("weight"))
+        return next(
+            v for k, v in reversed(list(self.decoder.named_parameters())) if k.endswith("weight")
+        )
 
     def reset_buffers(self) -> None:
         """Make the buffers that are not in the state dict, after loading onto a net built on the meta device."""
@@ -117,32 +155,55 @@ def vector(statistics: bool = True, **options: Any) -> VectorQuantizer:
     return quantizer
 
 
+def residual(depth: int, shared: bool = False, dropout: bool = False, **options: Any) -> nn.Module:
+    """A stack of `depth` codebooks, or one used `depth` times; options are VectorQuantizer's."""
+    if shared:
+        book = VectorQuantizer(running_sums=True, **options)
+        return ResidualQuantizer(book, depth, dropout=dropout)
+    layers = [VectorQuantizer(**options) for _ in range(depth)]
+    return ResidualQuantizer(layers, dropout=dropout)
+
+
 QUANTIZERS: Mapping[str, Callable[..., nn.Module]] = {
     "vector": vector,
     "gumbel": GumbelQuantizer,
     "lookup-free": LookupFreeQuantizer,
     "finite-scalar": FiniteScalarQuantizer,
+    "residual": residual,
 }
 
 
 def tokenizer(config: Mapping[str, Any]) -> Tokenizer:
     """The net of a configuration: `encoder`, `decoder`, `quantizer` (each with a `kind`) and perhaps `remap`.
 
+    `quant_conv` and `post_quant_conv` false leave these out; an encoder or decoder of None is half a tokenizer.
+
     Raises TypeError for an unknown or missing option, KeyError for an unknown kind.
     """
-    encoder, decoder, quantizer = (dict(config[k]) for k in ("encoder", "decoder", "quantizer"))
-    inner = ENCODERS[encoder.pop("kind", "residual")](**encoder)
-    outer = DECODERS[decoder.pop("kind", "residual")](**decoder)
-    codebook = QUANTIZERS[quantizer.pop("kind", "vector")](**quantizer)
+    sides = {"encoder": ENCODERS, "decoder": DECODERS}
+    options = {name: dict(config[name]) for name in sides if config[name] is not None}
+    known = next(iter(options.values()))  # an encoder, or the decoder if that is all there is
+    halves = {
+        name: kinds[options[name].pop("kind", "residual")](**options[name])
+        if name in options
+        else Missing(name)
+        for name, kinds in sides.items()
+    }
+    quantizer = dict(config["quantizer"])
+    codebook: Any = QUANTIZERS[quantizer.pop("kind", "vector")](**quantizer)
     width = getattr(codebook, "width", codebook.dim)  # of a code, where latents are logits of it
-    plain = not config.get("post_quant_conv", True)
-    after = nn.Identity() if plain else nn.Conv2d(width, decoder["latent"], 1)
+    before: nn.Module = nn.Identity()
+    if config.get("quant_conv", True):
+        before = nn.Conv2d(known.get("latent") or known["widths"][-1], codebook.dim, 1)
+    after: nn.Module = nn.Identity()
+    if config.get("post_quant_conv", True):
+        after = nn.Conv2d(width, options["decoder"]["latent"], 1)
     return Tokenizer(
-        inner,
-        nn.Conv2d(encoder.get("latent", encoder["widths"][-1]), codebook.dim, 1),
+        halves["encoder"],
+        before,
         codebook,
         after,
-        outer,
+        halves["decoder"],
         Remap(**config["remap"]) if config.get("remap") else None,
-        channels=decoder["channels"],
+        channels=known["channels"],
     )

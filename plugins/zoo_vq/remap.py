@@ -1,7 +1,8 @@
 """Tokens renumbered to those a data set uses (taming-transformers' `remap`).
 
-`used` lists the kept codes; the token of used[i] is i. A code outside the list is "unknown": it becomes a fixed number,
-a number of its own after the others ("extra"), or a random used one ("random").
+`used` lists the kept codes; the token of used[i] is i. A code outside the list is "unknown": it
+becomes a fixed number, a number of its own after the others ("extra"), or a random used one
+("random").
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 
 class Remap(nn.Module):
-    """`used` (K,) codes in the order of their new numbers; `codes` counts the new tokens, K or K + 1 ("extra").
+    """`used` (K,) codes in the order of their new numbers; `codes` counts these, extra included.
 
     The buffer is loaded with the weights, so it is built with its size alone.
     """
@@ -27,21 +28,24 @@ class Remap(nn.Module):
         self.codes = used + int(self.extra)
 
     def narrow(self, tokens: Tensor, generator: Generator | None = None) -> Tensor:
-        """Codes of the whole codebook (...) int64 -> renumbered tokens (...), unknown ones as configured."""
+        """Codes of the whole codebook (...) int64 -> renumbered tokens (...).
+
+        "random" without a generator is a fixed used code for each unknown one.
+        """
         match = tokens.flatten()[:, None] == self.used[None, :]  # (N, K)
         new = match.to(torch.uint8).argmax(dim=1)
         lost = ~match.any(dim=1)
-        if self.unknown == "random":
-            drawn = torch.randint(
-                len(self.used), (int(lost.sum()),), generator=generator, device=tokens.device
-            )
-            new[lost] = drawn
-        else:
+        if self.unknown != "random":
             new[lost] = int(self.unknown)
+        elif generator is None:
+            new[lost] = tokens.flatten()[lost] % len(self.used)
+        else:
+            drawn = torch.randint(len(self.used), tokens.shape, generator=generator)
+            new[lost] = drawn.to(new.device).flatten()[lost]
         return new.view(tokens.shape)
 
     def widen(self, tokens: Tensor) -> Tensor:
-        """Renumbered tokens (...) -> codes of the whole codebook (...); the extra token as used[0]."""
+        """Renumbered tokens (...) -> codes of the codebook (...), the extra one as used[0]."""
         if self.extra:
             tokens = torch.where(tokens >= len(self.used), 0, tokens)
         return self.used[tokens]

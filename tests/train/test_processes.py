@@ -34,6 +34,7 @@ warmup = 2
 [train]
 steps = 12
 accumulate = 2
+channels_last = true
 ema = 0.9
 checkpoint_every = 4
 log_every = 1

@@ -11,7 +11,7 @@ from runs import QUIET, last, lines, recipe, run, same
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.errors import PluginError
+from zoo.errors import DataError, PluginError
 from zoo.hookspecs import hookimpl
 from zoo.train import Objective, RecipeError, load_recipe, train
 from zoo.train.recipe import Optimizer
@@ -171,6 +171,28 @@ def test_the_bar_is_for_those_who_watch(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "2/2" in shown
     assert "coder/loss=" in shown
+
+
+def test_a_folder_of_pictures_is_trained_on_by_its_path(tmp_path):
+    folder = tmp_path / "squares"
+    folder.mkdir()
+    for index, picture in enumerate(toy.Pictures(60)[i]["image"] for i in range(60)):
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / f"{index}.png")
+    plan = recipe(data={"name": str(folder), "size": toy.SIZE}, eval_every=3, grid_every=3)
+    found = train(plan, tmp_path / "run", family=toy.family())
+    assert json.loads((found / "run.json").read_text())["image"] == [3, toy.SIZE, toy.SIZE]
+    assert "eval/coder/loss" in lines(found)[-1]
+
+
+def test_pictures_that_cannot_be_read_stop_the_run(tmp_path):
+    class Torn(toy.Pictures):
+        def __getitem__(self, index):
+            if index == 17:
+                raise DataError("picture 17 is torn")
+            return super().__getitem__(index)
+
+    with pytest.raises(DataError, match="picture 17 is torn"):
+        train(recipe(), tmp_path, family=toy.family(), data=Torn())
 
 
 def test_the_program_says_what_is_wrong(tmp_path, capsys):

@@ -1,9 +1,10 @@
 """Families of a thousand parameters, and pictures to train them on.
 
 `python toy.py RECIPE OUT [KILL_AT]` trains the family that the recipe names. With KILL_AT the
-process kills itself with SIGKILL while it reads that step's batch, as a power cut would.
+process kills itself with SIGKILL in the middle of that step, as a power cut would.
 """
 
+import dataclasses
 import os
 import signal
 import sys
@@ -136,21 +137,26 @@ def family(name="toy", objectives=None, **hooks):
     return register(name, made)
 
 
-def data(kill_at=None):
-    """Training and held-out pictures; counting `kill_at` batches of 8 later the process dies."""
-    training = Pictures()
-    if kill_at is not None:
-        read, seen = training.__getitem__, [0]
+def dying(name, step):
+    """The objectives of that family, in a process that is killed in the middle of `step`."""
+    plain = two_objectives if name == "toygan" else one_objective
 
-        class Doomed(Pictures):
-            def __getitem__(self, index):
-                seen[0] += 1
-                if seen[0] > kill_at * 8:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return read(index)
+    def objectives(net, recipe):
+        first, *rest = plain(net, recipe)
 
-        training = Doomed()
-    return training, Pictures(16, first=1000)
+        def loss(batch, now):
+            if now == step and net.training:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return first.loss(batch, now)
+
+        return [dataclasses.replace(first, loss=loss), *rest]
+
+    return objectives
+
+
+def data():
+    """Training and held-out pictures."""
+    return Pictures(), Pictures(16, first=1000)
 
 
 if __name__ == "__main__":
@@ -158,5 +164,6 @@ if __name__ == "__main__":
 
     torch.set_num_threads(1)
     recipe = load_recipe(sys.argv[1])
-    kill_at = int(sys.argv[3]) if len(sys.argv) > 3 else None
-    train(recipe, sys.argv[2], family=family(recipe.model.family), data=data(kill_at))
+    name = recipe.model.family
+    killed = dying(name, int(sys.argv[3])) if len(sys.argv) > 3 else None
+    train(recipe, sys.argv[2], family=family(name, objectives=killed), data=data())

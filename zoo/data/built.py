@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,13 +50,16 @@ class Shelf:
         self.lines.write(json.dumps(dict(facts), ensure_ascii=False) + "\n")
         self.count += 1
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Write the header now that the count is known."""
         shape = (self.count, *(self.shape or (0, 0, 3)))
         text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
         self.pixels.seek(0)
         self.pixels.write(b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little"))
         self.pixels.write(text.ljust(HEADER - 11).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close both files, finished or not."""
         self.pixels.close()
         self.lines.close()
 
@@ -70,11 +74,14 @@ def write(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        shelves = {split: Shelf(partial, split) for split in ("train", "test")}
-        for split, picture, facts in pictures:
-            shelves[split].add(picture, facts)
-        for shelf in shelves.values():
-            shelf.close()
+        with ExitStack() as stack:
+            shelves = {split: Shelf(partial, split) for split in ("train", "test")}
+            for shelf in shelves.values():
+                stack.callback(shelf.close)
+            for split, picture, facts in pictures:
+                shelves[split].add(picture, facts)
+            for shelf in shelves.values():
+                shelf.finish()
         counts = {split: shelf.count for split, shelf in shelves.items()}
         text = json.dumps({**about, "counts": counts}, indent=2, ensure_ascii=False)
         (partial / ABOUT).write_text(text + "\n", encoding="utf-8")

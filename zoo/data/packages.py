@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def unpack(path: Path, folder: Path) -> Path:
             shutil.unpack_archive(path, folder, "zip")
         else:
             shutil.unpack_archive(path, folder, "gztar", filter="data")
-    except (shutil.ReadError, OSError, subprocess.CalledProcessError) as error:
+    except (shutil.ReadError, tarfile.TarError, OSError, subprocess.CalledProcessError) as error:
         raise DataError(f"{path} cannot be unpacked: {error}. Remove it and build again.") from error
     return folder
 

@@ -1,9 +1,10 @@
 """Strangers' checkpoints, read without running anything that they say.
 
-`open_checkpoint(path)` takes a file (safetensors, or what torch.save has ever written: .ckpt .pt .pth .pkl .bin) or
-a folder (a diffusers model folder, or any folder with one weights file) and gives names, shapes, tensors and the
-configuration as plain data. Pickles go through `zoo.foreign.unpickle`, which can rebuild tensors only; numbers
-are memory-mapped, keep their type (float16 stays float16) and cost nothing until touched.
+`open_checkpoint(path)` takes a file (safetensors, or what torch.save has ever written: .ckpt .pt
+.pth .pkl .bin) or a folder (a diffusers model folder, or any folder with one weights file) and
+gives names, shapes, tensors and the configuration as plain data. Pickles go through
+`zoo.foreign.unpickle`, which can rebuild tensors only; numbers are memory-mapped, keep their type
+(float16 stays float16) and cost nothing until touched.
 """
 
 from __future__ import annotations
@@ -20,19 +21,35 @@ from zoo.errors import ForeignError
 from zoo.foreign import archive, configs
 from zoo.foreign.unpickle import Inert, module_state
 
-# Where a checkpoint keeps the weights, in the order they are preferred. LlamaGen's evaluation takes "ema" first.
-STATES = ("ema", "state_dict", "model", "weights", "module", "model_state_dict", "params_ema", "params", "net")
+# Where a checkpoint keeps the weights, in the order they are preferred. LlamaGen's evaluation takes
+# "ema" first.
+STATES = (
+    "ema",
+    "state_dict",
+    "model",
+    "weights",
+    "module",
+    "model_state_dict",
+    "params_ema",
+    "params",
+    "net",
+)
 ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".pkl", ".bin")
-_PREFERRED = ("diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.bin")
+_PREFERRED = (
+    "diffusion_pytorch_model.safetensors",
+    "model.safetensors",
+    "diffusion_pytorch_model.bin",
+)
 
 
 @dataclass(frozen=True)
 class Foreign:
     """A stranger's checkpoint, opened.
 
-    `path` the weights file; `keys` its tensors' names and shapes; `config` the published configuration (None when
-    there is none) and `config_path` where it came from; `nested` all of the file's contents for pickles,
-    strange objects as `Inert` stand-ins, None for safetensors; `state` the entry the weights came from.
+    `path` the weights file; `keys` its tensors' names and shapes; `config` the published
+    configuration (None when there is none) and `config_path` where it came from; `nested` all of
+    the file's contents for pickles, strange objects as `Inert` stand-ins, None for safetensors;
+    `state` the entry the weights came from.
     """
 
     path: Path
@@ -44,24 +61,29 @@ class Foreign:
     _tensors: Mapping[str, Tensor] | None = field(default=None, repr=False)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor by name, as stored (a half stays a half), memory-mapped where the file allows."""
+        """Every tensor by name, of its stored type, memory-mapped where the file allows."""
         if self._tensors is not None:
             return dict(self._tensors)
         return _safetensors(self.path)
 
     def __repr__(self) -> str:
-        return f"Foreign({str(self.path)!r}, {len(self.keys)} tensors, config from {self.config_path})"
+        return (
+            f"Foreign({str(self.path)!r}, {len(self.keys)} tensors, config from {self.config_path})"
+        )
 
 
 def open_checkpoint(path: str | Path, config: str | Path | None = None) -> Foreign:
-    """Open a weights file or a folder that holds one; `config` names the configuration file if it lies elsewhere.
+    """Open a weights file, or a folder that holds one.
 
-    Raises ForeignError, naming the file and what to do, for a file that is missing, damaged, of an unknown format,
-    without tensors, or that carries code.
+    `config` names the configuration file if it lies elsewhere than beside the weights.
+    Raises ForeignError, naming the file and what to do, for a file that is missing, damaged, of an
+    unknown format, without tensors, or that carries code.
     """
     given = Path(path).expanduser()
     if not given.exists():
         raise ForeignError(f"there is no file or folder {given}")
+    if given.is_dir() and (halves := _halves(given)):
+        return _joined(given, halves, config)
     weights = _weights_in(given) if given.is_dir() else given
     if weights.stat().st_size == 0:
         raise ForeignError(f"{weights} is empty; fetch it again")
@@ -81,8 +103,9 @@ def open_checkpoint(path: str | Path, config: str | Path | None = None) -> Forei
 
 
 def find_state(nested: Any, where: Path) -> tuple[str, dict[str, Tensor]]:
-    """The state dict in a checkpoint's contents: (the entry's name, {key: tensor}). "" when it is the whole.
+    """The state dict in a checkpoint's contents: (the entry's name, {key: tensor}).
 
+    The name is "" when the contents are the state dict.
     Raises ForeignError listing what is there when nothing is a mapping of names to tensors.
     """
     if isinstance(nested, Inert):  # a whole pickled nn.Module
@@ -106,7 +129,11 @@ def _tensors_of(value: Any) -> dict[str, Tensor]:
         return dict(module_state(value))
     if not isinstance(value, Mapping):
         return {}
-    return {key: each for key, each in value.items() if isinstance(key, str) and isinstance(each, Tensor)}
+    return {
+        key: each
+        for key, each in value.items()
+        if isinstance(key, str) and isinstance(each, Tensor)
+    }
 
 
 def _weights_in(folder: Path) -> Path:
@@ -118,8 +145,28 @@ def _weights_in(folder: Path) -> Path:
         return found[0]
     what = ", ".join(p.name for p in found) if found else "none"
     raise ForeignError(
-        f"{folder} should hold one weights file ({', '.join(ENDINGS)}); it holds {what}. Name the file itself."
+        f"{folder} should hold one weights file ({', '.join(ENDINGS)}); it holds {what}. "
+        "Name the file itself."
     )
+
+
+def _halves(folder: Path) -> dict[str, Path]:
+    """The two files of a folder that hold an encoder and a decoder apart, by half; {} if it is not of that kind."""
+    found = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in ENDINGS)
+    halves = {half: path for half in ("decoder", "encoder") for path in found if half in path.name}
+    if len(found) != 2 or len(halves) != 2:
+        return {}
+    alike = halves["encoder"].name.replace("encoder", "decoder") == halves["decoder"].name
+    return halves if alike else {}
+
+
+def _joined(folder: Path, halves: Mapping[str, Path], config: str | Path | None) -> Foreign:
+    """Two halves as one checkpoint, their names under `encoder.` and `decoder.`."""
+    opened = {half: open_checkpoint(path, config) for half, path in halves.items()}
+    shapes = {f"{half}.{k}": v for half, each in opened.items() for k, v in each.keys.items()}
+    tensors = {f"{half}.{k}": v for half, each in opened.items() for k, v in each.tensors().items()}
+    first = opened["encoder"]
+    return Foreign(folder, shapes, first.config, first.config_path, "", None, tensors)
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -127,13 +174,17 @@ def _is_safetensors(path: Path) -> bool:
         return True
     with path.open("rb") as file:
         head = file.read(9)
-    return len(head) == 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
+    return (
+        len(head) == 9
+        and head[8:9] == b"{"
+        and int.from_bytes(head[:8], "little") < path.stat().st_size
+    )
 
 
 def _safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise ForeignError(f"{path} is not a sound safetensors file: {error}") from error
 
@@ -141,7 +192,7 @@ def _safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise ForeignError(f"{path} is not a sound safetensors file: {error}") from error
 

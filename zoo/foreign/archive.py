@@ -1,7 +1,8 @@
-"""The containers torch.save has written: a zip of one pickle and raw storages, and the older run of pickles.
+"""The containers of torch.save: a zip of one pickle and raw storages; before, a run of pickles.
 
-Zip (torch >= 1.6): NAME/data.pkl, NAME/data/KEY stored uncompressed, so a storage is a slice of the mapped file.
-Older: five pickles (magic, protocol, system, object, keys), then each storage as an int64 count and its numbers.
+Zip (torch >= 1.6): NAME/data.pkl, NAME/data/KEY stored uncompressed, so a storage is a slice of the
+mapped file. Older: five pickles (magic, protocol, system, object, keys), then each storage as an
+int64 count and its numbers.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import struct
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
@@ -22,11 +23,13 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 def mapped(path: Path) -> torch.UntypedStorage:
     """The file's bytes: copy-on-write pages, read from disk when first touched."""
-    return torch.UntypedStorage.from_file(str(path), shared=False, nbytes=path.stat().st_size)
+    size = path.stat().st_size
+    content = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
+    return cast(torch.UntypedStorage, content)
 
 
 def read_zip(path: Path) -> Any:
-    """The object saved in a torch zip file. Raises ForeignError for one that is damaged or carries code."""
+    """The object saved in a torch zip file; ForeignError if it is damaged or carries code."""
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             return _read_zip(path, archive, file)
@@ -81,7 +84,9 @@ def read_legacy(path: Path) -> Any:
     def storage(pid: tuple[Any, ...]) -> Storage:
         dtype, key, count = _described(path, pid)
         if len(pid) > 5 and pid[5] is not None:
-            raise ForeignError(f"{path} shares storages by views, a format before torch 0.4; refused")
+            raise ForeignError(
+                f"{path} shares storages by views, a format before torch 0.4; refused"
+            )
         if key not in made:
             wanted[key] = (dtype, count)
             made[key] = Storage(torch.empty(count, dtype=dtype, device="meta"))
@@ -109,7 +114,7 @@ def read_legacy(path: Path) -> Any:
 
 
 def _skipped(path: Path, file: IO[bytes], storage: Any) -> tuple[list[str], int]:
-    """Read past the object (learning its storages) and give the list of keys and where the numbers begin."""
+    """Read past the object, learning its storages: the list of keys, and where numbers begin."""
     _run(Reader(file, str(path), storage))
     keys = _run(Reader(file, str(path), storage))
     if not isinstance(keys, list) or any(type(key) is not str for key in keys):
@@ -128,7 +133,9 @@ def _offsets(
     offsets = {}
     for key in keys:
         if key not in wanted or start + 8 > content.nbytes():
-            raise ForeignError(f"{path}: storage {key!r} is unknown or cut off; the file is damaged")
+            raise ForeignError(
+                f"{path}: storage {key!r} is unknown or cut off; the file is damaged"
+            )
         dtype, count = wanted[key]
         if struct.unpack("<q", bytes(content[start : start + 8].tolist()))[0] != count:
             raise ForeignError(f"{path}: storage {key!r} has another length than its tensor says")
@@ -151,13 +158,19 @@ def _described(path: Path, pid: tuple[Any, ...]) -> tuple[torch.dtype, str, int]
 
 
 def _slice(
-    path: Path, content: torch.UntypedStorage, start: int, count: int, dtype: torch.dtype, available: int
+    path: Path,
+    content: torch.UntypedStorage,
+    start: int,
+    count: int,
+    dtype: torch.dtype,
+    available: int,
 ) -> Tensor:
     """`count` numbers from byte `start`, a view of the mapped file where its alignment allows."""
     size = count * dtype.itemsize
     if size > available or start + size > content.nbytes():
         raise ForeignError(
-            f"{path}: a storage of {size} bytes is cut off after {min(available, content.nbytes() - start)}"
+            f"{path}: a storage of {size} bytes is cut off after "
+            f"{min(available, content.nbytes() - start)}; fetch the file again"
         )
     if size == 0:
         return torch.empty(0, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The configuration that comes with a stranger's checkpoint: beside it, or inside it. Plain data, nothing run."""
+"""The configuration that comes with a stranger's checkpoint, beside it or inside it: plain data."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _INSIDE = ("hyper_parameters", "hparams", "config", "args")
 
 
 def beside(weights: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The configuration file next to `weights`, parsed: (path, contents), or None where there is none.
+    """The configuration file next to `weights`, parsed: (path, contents), or None without one.
 
-    In order: NAME.json|yaml|yml of the weights' own name, config.json|yaml|yml, model.yaml, then taming's
-    ../configs/*-project.yaml. Two candidates of the last kind: the newest by name. Raises ForeignError for a
-    file that is not JSON or YAML or not a mapping.
+    In order: NAME.json|yaml|yml of the weights' own name, config.json|yaml|yml, model.yaml, then
+    taming's ../configs/*-project.yaml. Two candidates of the last kind: the newest by name. Raises
+    ForeignError for a file that is not JSON or YAML or not a mapping.
     """
     folder = weights.parent
     names = [f"{weights.stem}{ending}" for ending in (".json", ".yaml", ".yml")]
@@ -47,7 +47,7 @@ def parse(path: Path) -> dict[str, Any]:
 
 
 def inside(nested: Any) -> dict[str, Any] | None:
-    """The options that a checkpoint carries (Lightning's hyper_parameters, DALLE-pytorch's hparams ...)."""
+    """The options inside a checkpoint: Lightning's hyper_parameters, DALLE-pytorch's hparams."""
     if not isinstance(nested, Mapping):
         return None
     for name in _INSIDE:
@@ -58,7 +58,7 @@ def inside(nested: Any) -> dict[str, Any] | None:
 
 
 def plain(value: Any) -> Any:
-    """Strangers' objects as plain data: a namespace or omegaconf node becomes the mapping or list it held."""
+    """Plain data of strangers' objects: a namespace or omegaconf node is the mapping it held."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

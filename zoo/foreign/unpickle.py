@@ -1,20 +1,22 @@
 """A pickle reader that can rebuild tensors and plain data, and nothing else.
 
-A pickle is a program for a small stack machine; its dangerous instructions are those that name a Python object
-(GLOBAL, STACK_GLOBAL, INST) and those that call it (REDUCE, NEWOBJ, OBJ, BUILD). Here a name is never looked up in a
-module: it maps to one of the few entries below, to an inert stand-in that only remembers what it was given, or,
-when it is the interpreter's or the standard library's (os.system, builtins.eval), the file is refused by name.
-So nothing that the file says is ever imported or executed. Format: the Python documentation, "pickle".
+A pickle is a program for a small stack machine; its dangerous instructions are those that name a
+Python object (GLOBAL, STACK_GLOBAL, INST) and those that call it (REDUCE, NEWOBJ, OBJ, BUILD). Here
+a name is never looked up in a module: it maps to one of the few entries below, to an inert stand-in
+that only remembers what it was given, or, when it is the interpreter's or the standard library's
+(os.system, builtins.eval), the file is refused by name. So nothing that the file says is ever
+imported or executed. Format: the Python documentation, "pickle".
 """
 
 from __future__ import annotations
 
+import _compat_pickle
 import math
 import pickle
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -38,7 +40,8 @@ DTYPES: dict[str, torch.dtype] = {
 }
 _REPEATED = 2**20  # how many numbers a tensor of stride 0 may have beyond its storage
 
-# Classes of the standard library that checkpoints hold as plain values; they become stand-ins like any stranger's.
+# Classes of the standard library that checkpoints hold as plain values; they become stand-ins like
+# any stranger's.
 _HARMLESS = {
     "argparse.Namespace",
     "collections.Counter",
@@ -69,20 +72,21 @@ _HARMLESS = {
 
 
 class Inert:
-    """What a class or function named in a pickle becomes: it holds what it was given and does nothing."""
+    """What a class or function named in a pickle becomes: it keeps what it is given, no more."""
 
     qualified = "?"  # "package.module.Name" as the file wrote it
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.args = args
-        self.kwargs = kwargs
-        self.state: Any = None
-        self.items: dict[Any, Any] = {}
-        self.values: list[Any] = []
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    state: Any
+    items: dict[Any, Any]
+    values: list[Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
-        made = object.__new__(cls)
-        Inert.__init__(made, *args, **kwargs)
+        """Here and not in __init__, which a pickle may pass over."""
+        made = super().__new__(cls)
+        made.args, made.kwargs, made.state = args, kwargs, None
+        made.items, made.values = {}, []
         return made
 
     def __setstate__(self, state: Any) -> None:
@@ -92,9 +96,11 @@ class Inert:
         self.items[key] = value
 
     def append(self, value: Any) -> None:
+        """Keep a value that the pickle appends."""
         self.values.append(value)
 
     def extend(self, values: Any) -> None:
+        """Keep values that the pickle appends."""
         self.values.extend(values)
 
     def __repr__(self) -> str:
@@ -102,19 +108,21 @@ class Inert:
 
 
 class Storage:
-    """A flat run of numbers in the file; `flat` is (numel,), memory-mapped where the file allows it."""
+    """A run of numbers in the file; `flat` is (numel,), memory-mapped where that can be."""
 
     def __init__(self, flat: Tensor) -> None:
         self.flat = flat
 
 
 class Reader(pickle._Unpickler):
-    """Reads one pickle. `storage` turns a persistent id, a tuple ("storage", dtype, key, ...), into a Storage.
+    """Reads one pickle; `storage` makes a Storage of a persistent id ("storage", dtype, key, ...).
 
-    The pure Python unpickler on purpose: every instruction goes through code that can be read and overridden.
+    The pure Python unpickler on purpose: every instruction goes through code that can be read and
+    overridden.
     """
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(
         self, file: IO[bytes], where: str, storage: Callable[[tuple[Any, ...]], Storage]
@@ -125,7 +133,10 @@ class Reader(pickle._Unpickler):
         self.stand_ins: dict[str, type[Inert]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        module = "builtins" if module == "__builtin__" else module
+        """What a name in the file stands for; never an import."""
+        # Protocols below 3 write Python 2's names: commands.Popen for subprocess.Popen.
+        module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
+        module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         qualified = f"{module}.{name}"
         if qualified in _KNOWN:
             return _KNOWN[qualified]
@@ -136,38 +147,42 @@ class Reader(pickle._Unpickler):
         root = module.partition(".")[0]
         if root in sys.stdlib_module_names and qualified not in _HARMLESS:
             raise ForeignError(
-                f"{self.where} carries code: it asks for {qualified}. Nothing was executed and nothing was "
-                "loaded. Get the weights as safetensors, or from someone you trust."
+                f"{self.where} carries code: it asks for {qualified}. Nothing was executed and "
+                "nothing was loaded. Get the weights as safetensors, or from someone you trust."
             )
         if qualified not in self.stand_ins:
             self.stand_ins[qualified] = type(name, (Inert,), {"qualified": qualified})
         return self.stand_ins[qualified]
 
     def get_extension(self, code: int) -> None:
+        """EXT1, EXT2, EXT4: refused."""
         raise ForeignError(
             f"{self.where} uses pickle extension code {code}, which names code; refused."
         )
 
     def persistent_load(self, pid: Any) -> Any:
+        """The storage of a persistent id."""
         if not isinstance(pid, tuple) or not pid or pid[0] not in ("storage", b"storage"):
-            raise ForeignError(f"{self.where}: a persistent id that is not a tensor storage: {pid!r}")
+            raise ForeignError(
+                f"{self.where}: a persistent id that is not a tensor storage: {pid!r}"
+            )
         return self.storage(pid)
 
     def load_build(self) -> None:
-        """BUILD: only stand-ins and ordered dictionaries take a state; no attribute of anything else is set."""
+        """BUILD: stand-ins keep a state; no attribute of anything else is ever set."""
         state = self.stack.pop()
         target = self.stack[-1]
         if isinstance(target, Inert):
             target.state = state
         elif not isinstance(target, OrderedDict | Tensor):
-            raise ForeignError(f"{self.where} sets the state of a {type(target).__name__}; refused.")
+            raise ForeignError(
+                f"{self.where} sets the state of a {type(target).__name__}; refused."
+            )
 
     dispatch[pickle.BUILD[0]] = load_build
 
 
-def _tensor(
-    storage: Any, offset: Any, size: Any, stride: Any, *_: Any, **__: Any
-) -> Tensor:
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any, **__: Any) -> Tensor:
     """torch._utils._rebuild_tensor_v2, with the extent checked against the storage."""
     if not isinstance(storage, Storage):
         raise ForeignError("a tensor is built on something that is not a storage")
@@ -184,8 +199,8 @@ def _tensor(
         )
     if last >= storage.flat.numel():
         raise ForeignError(
-            f"a tensor of size {size}, stride {stride}, offset {offset} reaches past its storage of "
-            f"{storage.flat.numel()} numbers; the file is damaged"
+            f"a tensor of size {size}, stride {stride}, offset {offset} reaches past its storage "
+            f"of {storage.flat.numel()} numbers; the file is damaged"
         )
     return storage.flat.as_strided(size, stride, storage.flat.storage_offset() + offset)
 
@@ -200,7 +215,7 @@ def _typed(
 
 
 def _subclass(build: Any, cls: Any, args: Any, state: Any = None) -> Any:
-    """torch._tensor._rebuild_from_type_v2: a tensor with attributes of its own, which are left out."""
+    """torch._tensor._rebuild_from_type_v2: a tensor with attributes, which are left out."""
     if build not in (_tensor, _typed, _parameter):
         raise ForeignError(f"a tensor is rebuilt by {build!r}; refused")
     return build(*args)
@@ -234,7 +249,6 @@ _KNOWN: dict[str, Any] = {
     "builtins.frozenset": frozenset,
     "_codecs.encode": _latin,
     "copyreg._reconstructor": _new,
-    "copy_reg._reconstructor": _new,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v3": _typed,

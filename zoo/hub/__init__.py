@@ -63,10 +63,12 @@ def resolve(name: str | os.PathLike[str], version: str | None = None) -> Found:
     found = [each for each in installed(broken) if each.card.name == wanted]
     if not found:
         names = {each.card.name for each in installed([])}
+        here = f" A file of that name is here: write ./{text}." if Path(text).exists() else ""
+        torn = "".join(f" Unreadable: {each}" for each in broken)
         raise UnknownModel(
-            f"There is no model {wanted!r}.{nearest(wanted, names)} Known here: {listed(names)}. A "
-            "hub repository is named hf:org/repo, a folder by a path with a "
-            f"slash.{''.join(f' Unreadable: {each}' for each in broken)}"
+            f"There is no model {wanted!r}.{nearest(wanted, names)}{here} Known here: "
+            f"{listed(names)}. A hub repository is named hf:org/repo, a folder by a path with a "
+            f"slash.{torn}"
         )
     if version is None:
         return newest(found)

@@ -1,24 +1,45 @@
 """The convolutional encoder and decoder of VQGAN, latent diffusion, LlamaGen and MoVQ.
 
-Levels of `blocks` residual blocks, each level at half the resolution of the one before, attention where asked, a
-residual-attention-residual middle at the lowest resolution (Esser et al., arXiv:2012.09841). Level 0 is the finest
-in the encoder and in the decoder alike, so `down.i` and `up.i` work at one resolution; parameter names are
-taming-transformers'. Memory is channels-last throughout, which on a CPU is 1.2 to 1.4 times as fast.
+Levels of `blocks` residual blocks, each level at half the resolution of the one before, attention
+where asked, a residual-attention-residual middle at the lowest resolution (Esser et al.,
+arXiv:2012.09841). Level 0 is the finest in the encoder and in the decoder alike, so `down.i` and
+`up.i` work at one resolution; parameter names are taming-transformers'. Memory is channels-last
+throughout, which on a CPU is 1.2 to 1.4 times as fast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from zoo.nn.attention import attention as attention_block
-from zoo.nn.residual import Downsample, ResnetBlock, Upsample, norm, silu
+from zoo.nn.norm import norm, normalise_silu
+from zoo.nn.residual import Downsample, ResnetBlock, Upsample
+
+_LARGE = 96 * 96
+
+
+def laid_out(x: Tensor, pixels: int) -> Tensor:
+    """(B, C, H, W) in the memory layout that is fast for pictures of so many pixels each.
+
+    On a CPU that is channels-last, for training and for large pictures. Small ones cost little
+    either way, and torch's convolutions round half as much on the usual layout. Elsewhere the
+    caller's choice stands.
+    """
+    if x.device.type != "cpu":
+        return x
+    large = pixels >= _LARGE or torch.is_grad_enabled()
+    return x.contiguous(memory_format=torch.channels_last if large else torch.contiguous_format)
 
 
 class Level(nn.Module):
-    """Residual blocks at one resolution, each followed by attention or not, then the resampling if any."""
+    """Residual blocks at one resolution, each followed by attention or not."""
+
+    downsample: nn.Module
+    upsample: nn.Module
 
     def __init__(self, blocks: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -26,6 +47,7 @@ class Level(nn.Module):
         self.attn = nn.ModuleList(attentions)
 
     def forward(self, h: Tensor, z: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, C', H, W); z conditions the norms."""
         for index, block in enumerate(self.block):
             h = block(h, z)
             if len(self.attn):
@@ -43,6 +65,7 @@ class Middle(nn.Module):
         self.block_2 = second
 
     def forward(self, h: Tensor, z: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W); z conditions the norms."""
         h = self.block_1(h, z)
         if self.attn_1 is not None:
             h = self.attn_1(h, z)
@@ -53,8 +76,9 @@ class Middle(nn.Module):
 class Encoder(nn.Module):
     """Images (B, channels, H, W) to features (B, latent, H / f, W / f), f = 2 ** (len(widths) - 1).
 
-    `widths` are the channels of each level, finest first; `stem` those of the first convolution (default
-    widths[0]). `attention` lists the levels with attention after each block. H and W must be multiples of f.
+    `widths` are the channels of each level, finest first; `stem` those of the first convolution
+    (default widths[0]). `attention` lists the levels with attention after each block. H and W must
+    be multiples of f.
     """
 
     def __init__(
@@ -100,21 +124,24 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(width, latent, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        h = self.conv_in(images.contiguous(memory_format=torch.channels_last))
-        for level in self.down:
+        """Encode; see the class."""
+        h = self.conv_in(laid_out(images, images.shape[2:].numel()))
+        for index, each in enumerate(self.down):
+            level = cast(Level, each)
             h = level(h)
-            if hasattr(level, "downsample"):
+            if index != len(self.down) - 1:
                 h = level.downsample(h)
         h = self.mid(h)
-        out: Tensor = self.conv_out(silu(self.norm_out(h)))
+        out: Tensor = self.conv_out(normalise_silu(self.norm_out, h, None, own=True))
         return out
 
 
 class Decoder(nn.Module):
     """Features (B, latent, h, w) to images (B, channels, h f, w f), f = 2 ** (len(widths) - 1).
 
-    `blocks` is the number of residual blocks a level (taming and diffusers put one more here than in the encoder).
-    With `spatial`, every norm is MoVQ's and `forward` takes the quantised codes (B, spatial, h, w) as `z`.
+    `blocks` is the number of residual blocks a level (taming and diffusers put one more here than
+    in the encoder). With `spatial`, every norm is MoVQ's and `forward` takes the quantised codes
+    (B, spatial, h, w) as `z`.
     """
 
     def __init__(
@@ -170,19 +197,19 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, h: Tensor, z: Tensor | None = None) -> Tensor:
+        """Decode; see the class. Raises ValueError where codes are needed and not given."""
         if not self.spatial:
             z = None
         elif z is None:
             raise ValueError(
                 "this decoder's norms are conditioned on the quantised codes: pass them as z"
             )
-        h = self.conv_in(h.contiguous(memory_format=torch.channels_last))
+        h = self.conv_in(laid_out(h, h.shape[2:].numel() * 4 ** (len(self.up) - 1)))
         h = self.mid(h, z)
         for index in reversed(range(len(self.up))):
-            level = self.up[index]
+            level = cast(Level, self.up[index])
             h = level(h, z)
             if index:
                 h = level.upsample(h)
-        h = self.norm_out(h) if z is None else self.norm_out(h, z)
-        out: Tensor = self.conv_out(silu(h))
+        out: Tensor = self.conv_out(normalise_silu(self.norm_out, h, z, own=True))
         return out.tanh() if self.tanh else out

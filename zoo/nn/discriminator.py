@@ -1,9 +1,10 @@
 """The patch discriminator and the adversarial losses of VQGAN.
 
-A stack of 4x4 convolutions tells real from made for each patch of a picture (Isola et al., "pix2pix",
-arXiv:1611.07004). Losses: hinge (Lim & Ye, arXiv:1705.02894) and logistic (Goodfellow et al., arXiv:1406.2661); the
-generator maximises the logits of what it made, weighted so that at the decoder's last layer its gradient is as long as
-the reconstruction's (Esser et al., arXiv:2012.09841, eq. 7). Parameter names are taming-transformers'.
+A stack of 4x4 convolutions tells real from made for each patch of a picture (Isola et al.,
+"pix2pix", arXiv:1611.07004). Losses: hinge (Lim & Ye, arXiv:1705.02894) and logistic (Goodfellow et
+al., arXiv:1406.2661); the generator maximises the logits of what it made, weighted so that at the
+decoder's last layer its gradient is as long as the reconstruction's (Esser et al.,
+arXiv:2012.09841, eq. 7). Parameter names are taming-transformers'.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from torch.nn import functional as F
 
 
 class ActNorm(nn.Module):
-    """scale * (x + loc) per channel, (B, C, H, W) -> (B, C, H, W); set from the first training batch.
+    """scale * (x + loc) a channel, (B, C, H, W) -> (B, C, H, W), set from the first training batch.
 
-    That batch leaves with mean 0 and standard deviation 1 a channel (Kingma & Dhariwal, "Glow", arXiv:1807.03039).
-    `initialized` is a stored flag.
+    That batch leaves with mean 0 and standard deviation 1 a channel (Kingma & Dhariwal, "Glow",
+    arXiv:1807.03039). `initialized` is a stored flag.
     """
 
     def __init__(self, channels: int) -> None:
@@ -36,16 +37,17 @@ class ActNorm(nn.Module):
         self.initialized.fill_(1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift, once in training set from x."""
         if self.training and not self.initialized:
             self.initialize(x)
         return self.scale * (x + self.loc)
 
 
-class NLayerDiscriminator(nn.Module):
-    """Logits of patches: (B, channels, H, W) -> (B, 1, about H / 2 ** layers, about W / 2 ** layers).
+class PatchDiscriminator(nn.Module):
+    """Logits of patches, about 2 ** layers pixels apart: (B, channels, H, W) -> (B, 1, h, w).
 
-    `layers` convolutions of stride 2 (the first without a norm), one of stride 1, one to a single channel; widths
-    `width` * 1, 2, 4, 8, 8, ... . The norm is BatchNorm, or ActNorm with `actnorm`.
+    `layers` convolutions of stride 2 (the first without a norm), one of stride 1, one to a single
+    channel; widths `width` * 1, 2, 4, 8, 8, ... . The norm is BatchNorm, or ActNorm with `actnorm`.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class NLayerDiscriminator(nn.Module):
             inputs = outputs
         stack.append(nn.Conv2d(inputs, 1, 4, stride=1, padding=1))
         self.main = nn.Sequential(*stack)
+        self.channels, self.width, self.layers, self.actnorm = channels, width, layers, actnorm
 
     def initialize(self, generator: torch.Generator | None = None) -> None:
         """pix2pix's start: convolutions N(0, 0.02), norm scales N(1, 0.02), norm shifts 0."""
@@ -79,17 +82,18 @@ class NLayerDiscriminator(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Judge; see the class."""
         out: Tensor = self.main(images.contiguous(memory_format=torch.channels_last))
         return out
 
 
 def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss (): half of mean max(0, 1 - real) + mean max(0, 1 + fake); logits of any shape."""
+    """Half of mean max(0, 1 - real) + mean max(0, 1 + fake), (); logits of any shape."""
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
 
 
 def logistic_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss (): half of mean softplus(-real) + mean softplus(fake); logits of any shape."""
+    """Half of mean softplus(-real) + mean softplus(fake), (); logits of any shape."""
     return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
 
 
@@ -101,10 +105,12 @@ def generator_loss(fake: Tensor) -> Tensor:
 def adaptive_weight(
     reconstruction: Tensor, adversarial: Tensor, last: Tensor, weight: float = 1.0
 ) -> Tensor:
-    """weight * |d reconstruction / d last| / (|d adversarial / d last| + 1e-4), the ratio at most 1e4; detached, ().
+    """How much of the adversarial loss to add, (), detached.
 
+    weight |d reconstruction / d last| / (|d adversarial / d last| + 1e-4), the ratio at most 1e4.
     `last` is the decoder's last layer's weight; both losses are scalars whose graphs are kept.
     """
     ours = torch.autograd.grad(reconstruction, last, retain_graph=True)[0].norm()
     theirs = torch.autograd.grad(adversarial, last, retain_graph=True)[0].norm()
-    return weight * (ours / (theirs + 1e-4)).clamp(0.0, 1e4).detach()
+    out: Tensor = weight * (ours / (theirs + 1e-4)).clamp(0.0, 1e4).detach()
+    return out

@@ -40,6 +40,7 @@ class Subject:
     parts: Mapping[str, Model] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)  # a condition it understands
     options: Mapping[str, Any] = field(default_factory=dict)  # sampling options, made for speed
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # for `objectives`
     lossless: bool = False  # decode(encode(x)) is x
     tolerance: float = (
         1e-4  # between two ways to compute one thing, relative to the size of the numbers

@@ -9,6 +9,7 @@ device's kernels are deterministic: CPUs' are, CUDA's are with torch.use_determi
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from zoo.train.processes import left_alone, processes
 from zoo.train.recipe import Recipe, load_recipe
 from zoo.train.report import Report
 from zoo.train.run import Run
-from zoo.train.start import build, pictures, settle, stream
+from zoo.train.start import ahead, build, pictures, settle, stream
 from zoo.train.stop import Stop
 from zoo.train.work import divided
 
@@ -74,8 +75,8 @@ def train(
         if accelerator.is_main_process and step == 0:
             describe(run, about, training, recipe.data.name)
         size, flip = recipe.data.batch, recipe.data.flip
-        batches = stream(recipe, training, accelerator, step, size, flip)
-        with Report(run, accelerator, step, recipe.train.steps) as report:
+        batches = ahead(stream(recipe, training, accelerator, step, size, flip))
+        with closing(batches), Report(run, accelerator, step, recipe.train.steps) as report:
             _loop(state, run, step, batches, held_out, report, stop)
     return run
 

@@ -37,7 +37,8 @@ class Run:
         sow(recipe.train.seed, "objectives")
         objectives = family.call("objectives", net=net, recipe=dict(recipe.objective))
         self.work = Work(net, objectives, family).to(accelerator.device)
-        if recipe.train.channels_last:
+        self.sharded = bool(getattr(accelerator, "is_fsdp2", False))
+        if recipe.train.channels_last and not self.sharded:  # FSDP cuts contiguous parameters only
             self.work.to(memory_format=torch.channels_last)
         self.tasks = tasks(self.work, recipe)
         prepared = accelerator.prepare(self.work, *(task.optimizer for task in self.tasks))
@@ -93,7 +94,7 @@ class Run:
 
     def _only(self, own: Sequence[Tensor]) -> None:
         """Let gradients reach one objective's parameters alone."""
-        if len(self.tasks) == 1 or getattr(self.accelerator, "is_fsdp2", False):
+        if len(self.tasks) == 1 or self.sharded:
             return  # FSDP fixes requires_grad when it wraps; strays are dropped by zero_grad
         wanted = {id(p) for p in own}
         for parameter in self.trained:

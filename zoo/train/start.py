@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -108,8 +110,20 @@ def pictures(recipe: Recipe, data: Any) -> tuple[Any, Any]:
         )
     from zoo.data import open_set
 
-    training = open_set(recipe.data.name, recipe.data.split, recipe.data.size)
-    return training, open_set(recipe.data.name, recipe.data.held_out, recipe.data.size)
+    name, size = recipe.data.name, recipe.data.size
+    training = open_set(name, recipe.data.split, size)
+    looked_at = recipe.train.eval_every or recipe.train.grid_every
+    return training, open_set(name, recipe.data.held_out, size) if looked_at else None
+
+
+def ahead(source: Iterator[Batch], count: int = 2) -> Generator[Batch, None, None]:
+    """The same batches, `count` of them read in a thread while a step is taken."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque(pool.submit(next, source) for _ in range(count))
+        while True:
+            ready = waiting.popleft()
+            waiting.append(pool.submit(next, source))
+            yield ready.result()
 
 
 def stream(

@@ -1,6 +1,6 @@
 """Weights: from a safetensors file into a net, no parameter initialised twice.
 
-The net is built on the meta device (`zoo.meta`: shapes without memory), the file is mapped into
+The net is built on the meta device (`zoo.bare`: shapes without memory), the file is mapped into
 memory (`zoo.weights.files`), and the maps are assigned as the parameters (`zoo.weights.laying`).
 """
 

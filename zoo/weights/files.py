@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import WeightsError, listed
+from zoo.progress import progress
 from zoo.safetensors_header import read_header
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ALWAYS = 16 << 20  # bytes; smaller files are hashed at every load (15 ms)
+PIECE = 4 << 20  # bytes hashed at a time
 DTYPES = {  # names in a header -> names in torch
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32",
     "I32": "int32", "U64": "uint64", "I64": "int64", "F8_E5M2": "float8_e5m2", "C64": "complex64",
@@ -40,11 +42,16 @@ def sha256_of(path: str | Path) -> str:
 
     Raises WeightsError if it cannot be read.
     """
+    digest = hashlib.sha256()
     try:
         with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            total = -(-os.fstat(file.fileno()).st_size // PIECE)
+            pieces = iter(lambda: file.read(PIECE), b"")
+            for piece in progress(pieces, total, f"checking {Path(path).name}"):
+                digest.update(piece)
     except OSError as error:
         raise WeightsError(f"{path}: cannot read the file: {error.strerror or error}.") from error
+    return digest.hexdigest()
 
 
 def verify(path: str | Path, sha256: str, size: int | None = None, again: bool = True) -> None:

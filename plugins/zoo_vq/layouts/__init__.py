@@ -1,7 +1,8 @@
 """Published layouts of tokenizers that this family loads as they are: one module a layout.
 
-Each module has `adopt(keys, config) -> Adoption | None`: None unless the checkpoint is of its layout; ForeignError when
-it is, but its configuration and its tensors disagree or ask for something that is not supported.
+Each module has `adopt(keys, config) -> Adoption | None`: None unless the checkpoint is of its
+layout; ForeignError when it is, but its configuration and its tensors disagree or ask for something
+that is not supported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Keys = Mapping[str, tuple[int, ...]]
 
 
 def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
-    """The first layout that recognises the checkpoint; None if none does. Two that do: ForeignError naming both."""
+    """The layout that recognises the checkpoint, None if none does, ForeignError if two do."""
     found = []
     for info in sorted(pkgutil.iter_modules(__path__), key=lambda each: each.name):
         if not info.name.startswith("_"):

@@ -1,7 +1,8 @@
 """An encoder's and decoder's architecture read off the names and shapes of taming's layout.
 
-Every layout that shares this encoder is first renamed to taming's names; then widths, blocks, attention and
-shortcuts are in the shapes. What a shape does not tell (group count, resolution, dropout, beta) the configuration does.
+Every layout that shares this encoder is first renamed to taming's names; then widths, blocks,
+attention and shortcuts are in the shapes. What a shape does not tell (group count, resolution,
+dropout, beta) the configuration does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def count(keys: Keys, prefix: str) -> int:
 
 
 def side(keys: Keys, name: str) -> dict[str, Any]:
-    """Options of zoo.nn.autoencoder's Encoder (name "encoder") or Decoder ("decoder") for these shapes.
+    """Options of zoo.nn.autoencoder's Encoder ("encoder") or Decoder ("decoder") for these shapes.
 
     Raises ForeignError when something every such net has is not there.
     """
@@ -38,7 +39,9 @@ def side(keys: Keys, name: str) -> dict[str, Any]:
     widths = [keys[f"{name}.{levels}.{i}.block.0.conv1.weight"][0] for i in range(depth)]
     blocks = {count(keys, f"{name}.{levels}.{i}.block.") for i in range(depth)}
     if len(blocks) != 1:
-        raise ForeignError(f"the {name}'s levels have {sorted(blocks)} blocks; they must have one number")
+        raise ForeignError(
+            f"the {name}'s levels have {sorted(blocks)} blocks; they must have one number"
+        )
     seen = [i for i in range(depth) if count(keys, f"{name}.{levels}.{i}.attn.")]
     middle = any(k.startswith(f"{name}.mid.attn_1.") for k in keys)
     linear = any(".attn" in k and k.endswith(".to_qkv.weight") for k in keys if k.startswith(name))
@@ -64,12 +67,13 @@ def side(keys: Keys, name: str) -> dict[str, Any]:
 
 
 def agree(what: str, config: Any, shapes: Any) -> None:
-    """Raise ForeignError when the configuration says something else than the shapes; None in either says nothing."""
+    """Raise ForeignError when configuration and shapes differ; None in either says nothing."""
     if config is None or shapes is None:
         return
     if _plain(config) != _plain(shapes):
         raise ForeignError(
-            f"the configuration says {what} is {config}, the tensors say {shapes}: the two do not belong together"
+            f"the configuration says {what} is {config}, the tensors say {shapes}: "
+            "the two do not belong together"
         )
 
 

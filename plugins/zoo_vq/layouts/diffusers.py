@@ -1,7 +1,8 @@
-"""diffusers' VQModel folders: amused, the latent diffusion models' first stages, and MoVQ (norm_type "spatial").
+"""diffusers' VQModel folders: amused, latent diffusion's first stages, MoVQ (norm_type "spatial").
 
-The net is taming's under other names; attention projections are linear layers, in older files under the names query,
-key, value and proj_attn. Up blocks count from the lowest resolution, ours from the highest.
+The net is taming's under other names; attention projections are linear layers, in older files under
+the names query, key, value and proj_attn. Up blocks count from the lowest resolution, ours from the
+highest.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from zoo.errors import ForeignError
 from zoo_vq.layouts._shapes import Keys, agree, count, side
 from zoo_vq.layouts.taming import legacy
 
-_SIGNS = ("quantize.embedding.weight", "quant_conv.weight", "encoder.down_blocks.0.resnets.0.conv1.weight")
+_SIGNS = (
+    "quantize.embedding.weight",
+    "quant_conv.weight",
+    "encoder.down_blocks.0.resnets.0.conv1.weight",
+)
 _DOWN = {"DownEncoderBlock2D": False, "AttnDownEncoderBlock2D": True}
 _UP = {"UpDecoderBlock2D": False, "AttnUpDecoderBlock2D": True}
 _ATTENTION = {
@@ -48,6 +53,7 @@ _INSIDE = re.compile(r"(\.attn(?:_1|\.\d+)\.)(" + "|".join(map(re.escape, _ATTEN
 
 
 def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
+    """The checkpoint as ours, if it is of this layout."""
     if not all(k in keys for k in _SIGNS):
         return None
     config = config or {}
@@ -101,26 +107,36 @@ def _four(ours: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape, 1, 1) if len(shape) == 2 and ours != "quantizer.codebook" else shape
 
 
-def _check(config: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
-    """Hold the configuration to the shapes. Raises ForeignError naming the option that disagrees."""
+def _check(
+    config: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[str, Any]
+) -> None:
+    """Hold the configuration to the shapes; ForeignError names an option that disagrees."""
     widths, layers = config.get("block_out_channels"), config.get("layers_per_block")
     for options in (encoder, decoder):
         agree("block_out_channels", widths, options["widths"])
-        agree("mid_block_add_attention", config.get("mid_block_add_attention"), options["middle_attention"])
+        agree(
+            "mid_block_add_attention",
+            config.get("mid_block_add_attention"),
+            options["middle_attention"],
+        )
         agree("latent_channels", config.get("latent_channels"), options["latent"])
     agree("layers_per_block", layers, encoder["blocks"])
     agree("layers_per_block + 1", None if layers is None else layers + 1, decoder["blocks"])
     agree("in_channels", config.get("in_channels"), encoder["channels"])
     agree("out_channels", config.get("out_channels"), decoder["channels"])
     norm = config.get("norm_type")
-    agree("norm_type", norm, None if norm is None else "spatial" if "spatial" in decoder else "group")
+    agree(
+        "norm_type", norm, None if norm is None else "spatial" if "spatial" in decoder else "group"
+    )
     for name, known, options in (("down", _DOWN, encoder), ("up", _UP, decoder)):
         blocks = config.get(f"{name}_block_types")
         if blocks is None:
             continue
         odd = sorted(set(blocks) - set(known))
         if odd:
-            raise ForeignError(f"{name}_block_types {odd} are not supported; there are {sorted(known)}")
+            raise ForeignError(
+                f"{name}_block_types {odd} are not supported; there are {sorted(known)}"
+            )
         levels = blocks if name == "down" else list(reversed(blocks))
         seen = [i for i, block in enumerate(levels) if known[block]]
         agree(f"{name}_block_types: levels with attention", seen, options["attention"])

@@ -1,8 +1,9 @@
 """LlamaGen's image tokenizers VQ-8 and VQ-16 (Sun et al., arXiv:2406.06525).
 
-taming's net under other names: `conv_blocks.N.{res, attn, downsample | upsample}` and `mid.0..2`; the decoder's list
-runs from the lowest resolution. Codes and latents lie on the unit sphere, beta weighs the commitment, and an
-entropy term keeps codes in use. The stored `codebook_used` is the trainer's memory of recent tokens; it is left out.
+taming's net under other names: `conv_blocks.N.{res, attn, downsample | upsample}` and `mid.0..2`;
+the decoder's list runs from the lowest resolution. Codes and latents lie on the unit sphere, beta
+weighs the commitment, and an entropy term keeps codes in use. The stored `codebook_used` is the
+trainer's memory of recent tokens; it is left out.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _MID = re.compile(r"\.mid\.([012])\.")
 
 
 def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
+    """The checkpoint as ours, if it is of this layout."""
     if not all(k in keys for k in _SIGNS):
         return None
     config = config or {}
@@ -64,21 +66,27 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         latent=(size // factor, size // factor),
         codes=codes,
         multiple=factor,
-        notes="" if config else "no configuration: codes on the unit sphere are assumed, as in the published ones",
+        notes=""
+        if config
+        else "no configuration: codes on the unit sphere are assumed, as in the published ones",
     )
 
 
 def _renamed(key: str, last: int) -> str:
     def level(found: re.Match[str]) -> str:
         number = int(found[2])
-        return f"encoder.down.{number}." if found[1] == "encoder" else f"decoder.up.{last - number}."
+        return (
+            f"encoder.down.{number}." if found[1] == "encoder" else f"decoder.up.{last - number}."
+        )
 
     key = _BLOCK.sub(level, key).replace(".res.", ".block.")
     key = _MID.sub(lambda found: f".mid.{_MIDDLE[found[1]]}.", key)
     return "quantizer.codebook" if key == "quantize.embedding.weight" else key
 
 
-def _check(config: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
+def _check(
+    config: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[str, Any]
+) -> None:
     width = int(config.get("ch") or 128)
     for name, options in (("encoder", encoder), ("decoder", decoder)):
         multipliers = config.get(f"{name}_ch_mult")

@@ -1,8 +1,8 @@
 """taming-transformers' VQModel and GumbelVQ, and CompVis latent-diffusion's VQModel(Interface).
 
-Names are ours already but for the quantizer's. `model.yaml` has `model.target` and `model.params` with `ddconfig`;
-without it the shapes tell everything but the resolution. Source: Esser et al., arXiv:2012.09841; Rombach et al.,
-arXiv:2112.10752.
+Names are ours already but for the quantizer's. `model.yaml` has `model.target` and `model.params`
+with `ddconfig`; without it the shapes tell everything but the resolution. Source: Esser et al.,
+arXiv:2012.09841; Rombach et al., arXiv:2112.10752.
 """
 
 from __future__ import annotations
@@ -14,9 +14,15 @@ from zoo.adoption import Adoption
 from zoo.errors import ForeignError
 from zoo_vq.layouts._shapes import Keys, agree, side
 
-# What training left in the checkpoint: discriminator and LPIPS, EMA copies, segmentation colours, log-variance.
+# What training left in the checkpoint: discriminator and LPIPS, EMA copies, segmentation colours,
+# log-variance.
 DROPPED = ("loss.*", "model_ema.*", "colorize", "logvar")
-_SIGNS = ("encoder.conv_in.weight", "encoder.down.0.block.0.norm1.weight", "quant_conv.weight", "post_quant_conv.weight")
+_SIGNS = (
+    "encoder.conv_in.weight",
+    "encoder.down.0.block.0.norm1.weight",
+    "quant_conv.weight",
+    "post_quant_conv.weight",
+)
 _RENAMED = {
     "quantize.embedding.weight": "quantizer.codebook",
     "quantize.embed.weight": "quantizer.codebook",
@@ -27,6 +33,7 @@ _RENAMED = {
 
 
 def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
+    """The checkpoint as ours, if it is of this layout."""
     gumbel = "quantize.embed.weight" in keys and "quantize.proj.weight" in keys
     if not all(k in keys for k in _SIGNS) or not (gumbel or "quantize.embedding.weight" in keys):
         return None
@@ -35,7 +42,9 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
     encoder, decoder = side(keys, "encoder"), side(keys, "decoder")
     check(dd, encoder, decoder)
     if dd.get("give_pre_end"):
-        raise ForeignError("give_pre_end: a decoder that stops before its last layer gives no images")
+        raise ForeignError(
+            "give_pre_end: a decoder that stops before its last layer gives no images"
+        )
     encoder["dropout"] = decoder["dropout"] = float(dd.get("dropout") or 0.0)
     if dd.get("tanh_out") and not target.startswith("taming."):  # taming ignores it
         decoder["tanh"] = True
@@ -50,10 +59,13 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
             "width": dim,
             "dim": keys["quantize.proj.weight"][1],
             "kl_weight": float(params.get("kl_weight", 1e-8)),
+            "temperature": _temperature(params),
         }
     else:
         ours["quantizer"] = legacy(codes, dim)
     used = keys.get("quantize.used")
+    if used is not None and gumbel:
+        raise ForeignError("a GumbelVQ with renumbered tokens (quantize.used) is not supported")
     if used is not None:
         ours["remap"] = {"used": used[0], "unknown": params.get("unknown_index", "random")}
     factor = 2 ** (len(encoder["widths"]) - 1)
@@ -72,7 +84,7 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
 
 
 def legacy(codes: int, dim: int, beta: float = 0.25) -> dict[str, Any]:
-    """VectorQuantizer2 as it was published: beta by mistake on the codebook's term, 1 on the commitment's."""
+    """VectorQuantizer2 as published: beta, by mistake, on the codebook's term."""
     return {
         "kind": "vector",
         "codes": codes,
@@ -113,6 +125,13 @@ def check(dd: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[st
         agree("the levels with attention", seen, decoder["attention"])
     if "resamp_with_conv" in dd and len(encoder["widths"]) > 1:
         agree("resamp_with_conv", bool(dd["resamp_with_conv"]), encoder["resample_conv"])
+
+
+def _temperature(params: Mapping[str, Any]) -> float:
+    """Of the first training step by the configuration's schedule; 1 without one."""
+    schedule = (params.get("temperature_scheduler_config") or {}).get("params") or {}
+    first = "lr_start" if schedule.get("warm_up_steps") else "lr_max"
+    return float(schedule.get(first, 1.0))
 
 
 def _layout(gumbel: bool, target: str) -> str:

@@ -1,4 +1,4 @@
-"""vector-quantize-pytorch's FSQ and LFQ against zoo.nn.quantizers: its projections and several codebooks around ours."""
+"""vector-quantize-pytorch's FSQ and LFQ: its projections and several codebooks around ours."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from zoo.errors import ForeignError
 from zoo.nn.quantizers import FiniteScalarQuantizer, LookupFreeQuantizer
 from zoo.parity import Case
-
-from zoo_vq.parity.lucidrains import is_class, projections, refuse, used
+from zoo_vq.parity.lucidrains import gradient, is_class, projections, refuse, used
 
 FSQ_OPTIONS = {
-    "levels", "dim", "num_codebooks", "keep_num_codebooks_dim", "channel_first", "projection_has_bias",
-    "return_indices", "preserve_symmetry", "bound_hard_clamp", "orthogonal_rotation",
+    "levels", "dim", "num_codebooks", "keep_num_codebooks_dim", "channel_first",
+    "projection_has_bias", "return_indices", "preserve_symmetry", "bound_hard_clamp",
+    "orthogonal_rotation",
     # no effect on what is compared: types, and noise that is drawn in training
     "scale", "allowed_dtypes", "force_quantization_f32", "noise_dropout",
 }  # fmt: skip
@@ -58,7 +58,7 @@ class Around:
         """Input -> (B, *space, books, bits), projected."""
         x = x.movedim(1, -1) if self.first(x.ndim) else x
         x = self.project[0](x)
-        return x.unflatten(-1, (self.books, -1))
+        return torch.unflatten(x, -1, (self.books, -1))
 
     def rotate(self, x: Tensor, back: bool = False) -> Tensor:
         if self.rotation is None:
@@ -67,7 +67,7 @@ class Around:
 
     def join(self, codes: Tensor, like: int) -> Tensor:
         """(B, *space, books, bits) -> output with `like` axes."""
-        out = self.project[1](self.rotate(codes, back=True).flatten(-2))
+        out: Tensor = self.project[1](self.rotate(codes, back=True).flatten(-2))
         return out.movedim(-1, 1) if self.first(like) else out
 
     def indices(self, tokens: Tensor) -> Tensor:
@@ -80,6 +80,8 @@ class Around:
 
 
 class CosineLinear(nn.Module):
+    """scale * cosine of each input with each column of weight (inputs, outputs)."""
+
     def __init__(self, weight: Tensor, scale: float) -> None:
         super().__init__()
         self.weight, self.scale = weight, scale
@@ -89,10 +91,13 @@ class CosineLinear(nn.Module):
 
 
 class FSQRunner:
+    """Sequences (B, N, D) and images (B, D, H, W)."""
+
     name = "vector-quantize-pytorch FSQ"
 
     def recognise(self, case: Case) -> bool:
-        return is_class(case, "FSQ") or (case.config is not None and "levels" in case.config)
+        levels = (case.config or {}).get("levels")
+        return is_class(case, "FSQ") or (isinstance(levels, list) and "z" in case.inputs)
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         config = dict(case.config or {})
@@ -126,6 +131,8 @@ class FSQRunner:
 
 
 class LFQRunner:
+    """Evaluation, and the training loss at several temperatures with its gradients."""
+
     name = "vector-quantize-pytorch LFQ"
 
     def recognise(self, case: Case) -> bool:
@@ -143,7 +150,9 @@ class LFQRunner:
         used(weights, {"project_in.*", "project_out.*", "orthogonal_rot", "mask"})
         mask = 2 ** torch.arange(bits - 1, -1, -1)
         if "mask" in weights and not torch.equal(weights["mask"].long(), mask):
-            raise ForeignError(f"LFQ's stored mask {weights['mask'].tolist()} is not {mask.tolist()}")
+            raise ForeignError(
+                f"LFQ's stored mask {weights['mask'].tolist()} is not {mask.tolist()}"
+            )
         clamp = config.get("soft_clamp_input_value")
         quantizer = LookupFreeQuantizer(
             bits,
@@ -174,7 +183,9 @@ class LFQRunner:
                 if all(ours in each.metrics for each in found):
                     numbers[theirs] = sum(each.metrics[ours] for each in found) / books
             if softplus and quantizer.training:
-                commit = config.get("commitment_loss_weight", 0.0) * F.mse_loss(inner, codes.detach())
+                commit = config.get("commitment_loss_weight", 0.0) * F.mse_loss(
+                    inner, codes.detach()
+                )
                 entropy = numbers["aux_loss"] - commit
                 shifted = F.softplus(entropy + config.get("entropy_loss_offset", 5.0))
                 weight = config.get("entropy_loss_weight", 0.1)
@@ -189,7 +200,9 @@ class LFQRunner:
                 decoded = around.codes(out[f"{prefix}indices"], quantizer.lookup)
                 out[f"{prefix}codes_from_indices"] = decoded
         quantizer.train()
-        for name in sorted({key.partition(".")[0] for key in case.outputs if key.startswith("train")}):
+        for name in sorted(
+            {key.partition(".")[0] for key in case.outputs if key.startswith("train")}
+        ):
             inverse = re.search(r"\d+(\.\d+)?", name)
             quantizer.temperature = 1 / float(inverse.group() if inverse else 100)
             x = case.inputs["x"].clone().requires_grad_()
@@ -205,12 +218,5 @@ class LFQRunner:
             out |= {f"{name}.{key}": value for key, value in found.items()}
         return out
 
-
-def gradient(of: Tensor, by: Tensor) -> Tensor:
-    """d of / d by, zeros where `of` does not depend on it."""
-    if not of.requires_grad:
-        return torch.zeros_like(by)
-    (found,) = torch.autograd.grad(of, by, retain_graph=True, allow_unused=True)
-    return torch.zeros_like(by) if found is None else found
 
 RUNNERS = [FSQRunner(), LFQRunner()]

@@ -1,6 +1,6 @@
-"""vector-quantize-pytorch's VectorQuantize and ResidualVQ against zoo.nn.quantizers.
+"""vector-quantize-pytorch's VectorQuantize against zoo.nn.quantizers.
 
-Heads, projections and axes are composed here around VectorQuantizer; so are two regularisers of theirs.
+Heads, projections, axes and two regularisers of theirs are composed here around VectorQuantizer.
 """
 
 from __future__ import annotations
@@ -13,63 +13,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.errors import ForeignError
-from zoo.nn.quantizers import ResidualQuantizer, VectorQuantizer
+from zoo.nn.quantizers import VectorQuantizer
 from zoo.nn.quantizers.entropy import orthogonality
 from zoo.parity import Case
+from zoo_vq.parity.lucidrains import (
+    CODEBOOK_OPTIONS,
+    STATE,
+    book,
+    gradient,
+    is_class,
+    projections,
+    refuse,
+    used,
+)
 
-from zoo_vq.parity.lucidrains import is_class, projections, refuse, used
-from zoo_vq.parity.lucidrains_scalar import gradient
-
-CODEBOOK_OPTIONS = {
-    "dim", "codebook_size", "codebook_dim", "decay", "eps", "freeze_codebook", "use_cosine_sim",
-    "commitment_weight", "learnable_codebook", "ema_update", "rotation_trick", "straight_through",
-    # of training only, where they draw random numbers: what is compared is without them
-    "threshold_ema_dead_code", "reset_cluster_size", "kmeans_init", "kmeans_iters", "sync_kmeans",
-    "stochastic_sample_codes", "sample_codebook_temp", "sync_codebook", "codebook_diversity_temperature",
-    "return_zeros_for_masked_padding",
-}  # fmt: skip
 VECTOR_OPTIONS = CODEBOOK_OPTIONS | {
     "heads", "separate_codebook_per_head", "layernorm_after_project_in", "channel_last",
     "accept_image_fmap", "accept_3d_fmap", "commitment_use_cross_entropy_loss",
     "orthogonal_reg_weight", "orthogonal_reg_active_codes_only", "orthogonal_reg_max_codes",
     "codebook_diversity_loss_weight", "sync_update_v", "route_gradients_to_input",
 }  # fmt: skip
-RESIDUAL_OPTIONS = CODEBOOK_OPTIONS | {
-    "num_quantizers", "shared_codebook", "heads", "quantize_dropout", "quantize_dropout_cutoff_index",
-    "quantize_dropout_multiple_of", "quant_grad_frac", "channel_last",
-}  # fmt: skip
-STATE = ("initted", "cluster_size", "embed_avg", "embed")
-
-
-def book(config: Mapping[str, Any], weights: Mapping[str, Tensor], prefix: str, index: int = 0) -> VectorQuantizer:
-    """One codebook of the file, PREFIX.{embed, embed_avg, cluster_size}[index], as a VectorQuantizer."""
-    if not bool(weights[f"{prefix}.initted"]):
-        raise ForeignError(f"{prefix}.initted is false: this codebook waits for k-means")
-    embed = weights[f"{prefix}.embed"][index]  # (K, D)
-    learnable, ema = config.get("learnable_codebook"), config.get("ema_update")
-    learn = "gradient" if learnable else "ema" if ema is None or ema else "frozen"
-    weight = config.get("commitment_weight", 1.0)
-    rotation = config.get("rotation_trick")
-    rotation = config["dim"] > 1 if rotation is None else rotation
-    made = VectorQuantizer(
-        *embed.shape,
-        learn="frozen" if config.get("freeze_codebook") else learn,  # type: ignore[arg-type]
-        cosine=bool(config.get("use_cosine_sim")),
-        commitment=weight,
-        one_term=bool(learnable) and not config.get("freeze_codebook"),
-        decay=config.get("decay", 0.8),
-        eps=config.get("eps", 1e-5),
-        running_sums=True,
-        gradient="rotation" if rotation else "straight-through",
-    )
-    counts, sums = weights[f"{prefix}.cluster_size"][index], weights[f"{prefix}.embed_avg"][index]
-    state = {"codebook": embed, "usage": counts, "sums": sums, "seen": torch.zeros((), dtype=torch.int64)}
-    made.load_state_dict(state)
-    return made
 
 
 class Step(NamedTuple):
+    """What one forward pass gave."""
+
     quantized: Tensor
     indices: Tensor
     loss: Tensor
@@ -84,24 +52,32 @@ class Vector(nn.Module):
         super().__init__()
         self.config, self.heads = config, int(config.get("heads", 1))
         width = int(config.get("codebook_dim") or config["dim"])
-        self.project_in, self.project_out = projections(weights, width * self.heads != config["dim"])
+        self.project_in, self.project_out = projections(
+            weights, width * self.heads != config["dim"]
+        )
         self.separate = bool(config.get("separate_codebook_per_head")) and self.heads > 1
         count = weights["_codebook.embed"].shape[0]
-        self.books = nn.ModuleList(book(config, weights, "_codebook", i) for i in range(count))
+        self.books = [book(config, weights, "_codebook", i) for i in range(count)]
+        self.kept = nn.ModuleList(self.books)  # so that train, eval and copies reach them
         self.image = bool(config.get("accept_image_fmap") or config.get("accept_3d_fmap"))
         self.first = self.image or not config.get("channel_last", True)
 
     def heads_of(self, x: Tensor) -> Tensor:
         """Input -> (heads, B, *space, width), projected."""
         x = x.movedim(1, -1) if self.first else x
-        return self.project_in(x).unflatten(-1, (self.heads, -1)).movedim(-2, 0)
+        inner: Tensor = self.project_in(x)
+        return inner.view(*inner.shape[:-1], self.heads, -1).movedim(-2, 0)
 
     def parts(self, heads: Tensor) -> list[Tensor]:
         """What each codebook is given: all heads at once (heads B, ...), or one head."""
         return list(heads.unbind(0)) if self.separate else [heads.flatten(0, 1)]
 
     def merge(self, parts: list[Tensor], like: Tensor) -> Tensor:
-        return torch.stack(parts) if self.separate else parts[0].unflatten(0, like.shape[:2])
+        return (
+            torch.stack(parts)
+            if self.separate
+            else parts[0].view(*like.shape[:2], *parts[0].shape[1:])
+        )
 
     def indices(self, tokens: Tensor) -> Tensor:
         """(heads, B, *space) -> (B, *space[, heads])."""
@@ -117,7 +93,8 @@ class Vector(nn.Module):
             codes = torch.cat(found, dim=-1)
         codes = codes.movedim(-1, 1) if self.first else codes
         # theirs projects the last axis even after it has moved the channels away from there
-        return self.project_out(codes) if project else codes
+        out: Tensor = self.project_out(codes) if project else codes
+        return out
 
     def forward(self, x: Tensor) -> Step:
         heads = self.heads_of(x)
@@ -142,7 +119,12 @@ class Vector(nn.Module):
         return Step(out, self.indices(tokens), loss, commitment, before)
 
     def regularised(
-        self, loss: Tensor, commitment: Tensor, parts: list[Tensor], found: list[Any], books: list[Tensor]
+        self,
+        loss: Tensor,
+        commitment: Tensor,
+        parts: list[Tensor],
+        found: list[Any],
+        books: list[Tensor],
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The loss with their further terms; and the codebooks that those depend on."""
         config = self.config
@@ -156,7 +138,9 @@ class Vector(nn.Module):
             books = [each.detach().clone().requires_grad_() for each in books]
         if diverse or (cross and weight):
             each = zip(parts, books, self.books, strict=True)
-            scores = torch.stack([similarity(z, e, b) for z, e, b in each])  # (codebooks, B, *space, K)
+            scores = torch.stack(
+                [similarity(z, e, b) for z, e, b in each]
+            )  # (codebooks, B, *space, K)
             if cross and weight:
                 tokens = torch.stack([each.tokens for each in found])
                 commitment = F.cross_entropy(scores.flatten(0, -2), tokens.flatten())
@@ -169,7 +153,9 @@ class Vector(nn.Module):
         if apart:
             kept = books
             if self.books[0].learn == "ema":  # by then its running average has moved the codebook
-                kept = [e + (b.codebook - e).detach() for e, b in zip(books, self.books, strict=True)]
+                kept = [
+                    e + (b.codebook - e).detach() for e, b in zip(books, self.books, strict=True)
+                ]
             if config.get("orthogonal_reg_active_codes_only"):
                 active = torch.unique(torch.stack([each.tokens for each in found]))
                 kept = [each[active] for each in kept]
@@ -180,8 +166,9 @@ class Vector(nn.Module):
 def similarity(z: Tensor, codebook: Tensor, quantizer: VectorQuantizer) -> Tensor:
     """Cosine, or minus the distance, of z (..., D) to every code (K, D): (..., K).
 
-    Where running averages have moved the codebook by now, the gradient by z is of the moved one, the value of the one
-    before: theirs overwrites the tensor that its backward pass goes on to read.
+    Where running averages have moved the codebook by now, the gradient by z is of the moved one,
+    the value of the one before: theirs overwrites the tensor that its backward pass goes on to
+    read.
     """
     z = F.normalize(z, dim=-1) if quantizer.cosine else z
     products = z @ codebook.T
@@ -195,12 +182,14 @@ def similarity(z: Tensor, codebook: Tensor, quantizer: VectorQuantizer) -> Tenso
 
 
 class VectorRunner:
+    """Evaluation, then two training steps with gradients and the codebook after each."""
+
     name = "vector-quantize-pytorch VectorQuantize"
 
     def recognise(self, case: Case) -> bool:
         if is_class(case, "VectorQuantize"):
             return True
-        return bool(case.files) and "_codebook.embed" in case.checkpoint().keys
+        return len(case.files) == 1 and "_codebook.embed" in case.checkpoint().keys
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         config, weights = dict(case.config or {}), case.weights()
@@ -217,7 +206,11 @@ class VectorRunner:
             x = case.inputs["x"].clone().requires_grad_()
             step = model(x)
             out |= {f"train{number}.{key}": value for key, value in told(step, x, case).items()}
-            for theirs, ours in (("embed", "codebook"), ("cluster_size", "usage"), ("embed_avg", "sums")):
+            for theirs, ours in (
+                ("embed", "codebook"),
+                ("cluster_size", "usage"),
+                ("embed_avg", "sums"),
+            ):
                 now = torch.stack([getattr(b, ours).detach().clone() for b in model.books])
                 out[f"after_step{number}.{theirs}"] = now
         return out
@@ -235,59 +228,4 @@ def told(step: Step, x: Tensor, case: Case) -> dict[str, Tensor]:
     return found
 
 
-class ResidualRunner:
-    name = "vector-quantize-pytorch ResidualVQ"
-
-    def recognise(self, case: Case) -> bool:
-        if is_class(case, "ResidualVQ"):
-            return True
-        return bool(case.files) and "layers.0._codebook.embed" in case.checkpoint().keys
-
-    def run(self, case: Case) -> Mapping[str, Tensor]:
-        config, weights = dict(case.config or {}), case.weights()
-        refuse(config, RESIDUAL_OPTIONS, self.name)
-        used(weights, {f"layers.*._codebook.{name}" for name in STATE} | {"project_in.*", "project_out.*"})
-        sizes = config["codebook_size"]
-        depth = int(config.get("num_quantizers") or len(sizes))
-        width = int(config.get("codebook_dim") or config["dim"])
-        into, out_of = projections(weights, width != config["dim"])
-        inner = config | {"dim": width}
-        layers = [book(inner, weights, f"layers.{i}._codebook") for i in range(depth)]
-        share = config.get("quant_grad_frac", 0.0)
-        if config.get("shared_codebook"):
-            if any(not torch.equal(each.codebook, layers[0].codebook) for each in layers):
-                raise ForeignError("shared_codebook, but the file's layers have different codebooks")
-            model = ResidualQuantizer(layers[0], depth, feedback=share)
-        else:
-            model = ResidualQuantizer(layers, feedback=share)
-        first = not config.get("channel_last", True)
-
-        def run(x: Tensor) -> tuple[Tensor, Any]:
-            x = into(x)  # (B, N, D), or (B, D, N) where theirs has channels first inside
-            found = model(x if first else x.movedim(-1, 1))
-            return out_of(found.codes if first else found.codes.movedim(1, -1)), found
-
-        model.eval()
-        out: dict[str, Tensor] = {}
-        out["quantized"], found = run(case.inputs["x"])
-        out["indices"] = found.tokens
-        shares = model.lookups(found.tokens)
-        out["all_codes"] = torch.stack([each if first else each.movedim(1, -1) for each in shares])
-        out["output_from_indices"] = out_of(out["all_codes"].sum(dim=0))
-        model.train()
-        x = case.inputs["x"].clone().requires_grad_()
-        quantized, found = run(x)
-        through = (quantized * case.inputs["upstream_grad"]).sum()
-        losses = [found.metrics[f"loss_{i}"] for i in range(depth)]
-        out |= {"train.quantized": quantized, "train.indices": found.tokens}
-        out |= {"train.losses": torch.stack(losses), "train.loss": found.loss.reshape(1)}
-        out |= {"train.grad_loss_x": gradient(found.loss, x), "train.grad_through_x": gradient(through, x)}
-        for i in range(depth):
-            layer = model.layers[0 if model.shared else i]
-            out[f"after_step.embed.{i}"] = layer.codebook.detach()[None]
-            out[f"after_step.cluster_size.{i}"] = layer.usage[None]
-            out[f"after_step.embed_avg.{i}"] = layer.sums[None]
-        return out
-
-
-RUNNERS = [VectorRunner(), ResidualRunner()]
+RUNNERS = [VectorRunner()]

@@ -1,8 +1,9 @@
-"""Whole tokenizers: taming VQModel and GumbelVQ, latent diffusion's VQModelInterface, diffusers' VQModel, LlamaGen's.
+"""Whole tokenizers of taming, latent diffusion, diffusers and LlamaGen.
 
-The weights are adopted exactly as a user's file would be, laid into a net built on the meta device, and run on the
-recorded pictures. What the references call differently is one quantity here: `latents` (pre_quant), `tokens`
-(indices), `codes` (z_q), and the decoder on codes, on looked-up tokens or on unquantised latents.
+The weights are adopted exactly as a user's file would be, laid into a net built on the meta device,
+and run on the recorded pictures. What the references call differently is one quantity here:
+`latents` (pre_quant), `tokens` (indices), `codes` (z_q), and the decoder on codes, on looked-up
+tokens or on unquantised latents.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ from torch.nn import functional as F
 
 from zoo import weights
 from zoo.adoption import Adoption
+from zoo.bare import shapes_only
 from zoo.errors import ForeignError
 from zoo.foreign_models import renamed
-from zoo.nn.discriminator import NLayerDiscriminator
+from zoo.nn.discriminator import PatchDiscriminator
 from zoo.parity import Case, Runner
 from zoo_vq import layouts
 from zoo_vq.net import Tokenizer, tokenizer
 
 
 def adopted(case: Case) -> tuple[Adoption, Tokenizer]:
-    """The case's net in evaluation mode, float32, every tensor of the file in its place or dropped by name."""
+    """The case's net, float32: every tensor of the file in its place or dropped by name."""
     foreign = case.checkpoint()
     adoption = layouts.adopt(foreign.keys, foreign.config)
     if adoption is None:
         raise ForeignError(f"no layout recognises {foreign.path}")
-    with torch.device("meta"):
+    with shapes_only():
         net = tokenizer(adoption.config)
     where = str(foreign.path)
     weights.assign(net, renamed(foreign, adoption, where), where)
@@ -39,12 +41,13 @@ def adopted(case: Case) -> tuple[Adoption, Tokenizer]:
 
 @dataclass(frozen=True)
 class TokenizerRunner:
-    """`layout` is the adoption's name; `outputs` computes the recorded quantities from net and case."""
+    """Cases of the layout `name`; `outputs` computes what is recorded from case and net."""
 
     name: str
     outputs: Callable[[Case, Tokenizer], Mapping[str, Tensor]]
 
     def recognise(self, case: Case) -> bool:
+        """By its files."""
         if len(case.files) != 1 or "x" not in case.inputs:
             return False
         foreign = case.checkpoint()
@@ -52,6 +55,7 @@ class TokenizerRunner:
         return adoption is not None and adoption.layout == self.name
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
+        """Its outputs by name."""
         _, net = adopted(case)
         with torch.no_grad():
             return self.outputs(case, net)
@@ -86,10 +90,10 @@ def _taming(case: Case, net: Tokenizer) -> dict[str, Tensor]:
     return out
 
 
-def discriminator(state: Mapping[str, Tensor]) -> NLayerDiscriminator:
+def discriminator(state: Mapping[str, Tensor]) -> PatchDiscriminator:
     """The discriminator whose state these tensors are, its size read off their shapes."""
     first = state["main.0.weight"]
-    net = NLayerDiscriminator(
+    net = PatchDiscriminator(
         channels=first.shape[1],
         width=first.shape[0],
         layers=sum(v.ndim == 4 and v.shape[-1] == 4 for v in state.values()) - 2,
@@ -111,7 +115,7 @@ def _gumbel(case: Case, net: Tokenizer) -> dict[str, Tensor]:
         "codebook_entry": codes,
         "reconstruction_argmax": net.decode(codes),
         "kl": quantized.loss.view(1),
-        "soft_one_hot_no_noise": F.softmax(logits, dim=1),
+        "soft_one_hot_no_noise": F.softmax(logits / net.quantizer.temperature, dim=1),
     }
 
 
@@ -127,7 +131,9 @@ def _llamagen(case: Case, net: Tokenizer) -> dict[str, Tensor]:
         grads = torch.autograd.grad(found.loss, [z, book.codebook], retain_graph=True)
         (through,) = torch.autograd.grad(found.codes, z, case.inputs["quantizer_upstream_grad"])
     distance = found.metrics["commitment"]
-    entropy = found.metrics.get("sample_entropy", distance * 0) - found.metrics.get("batch_entropy", 0)
+    entropy = found.metrics.get("sample_entropy", distance * 0) - found.metrics.get(
+        "batch_entropy", 0
+    )
     return out | {
         "train.vq_loss": distance.view(1),
         "train.commit_loss": (config.get("commit_loss_beta", 0.25) * distance).view(1),

@@ -40,7 +40,7 @@ def entropies(logits: Tensor, floor: Floor = "add", eps: float = 1e-5) -> tuple[
 
 
 def perplexity(counts: Tensor) -> Tensor:
-    """exp of the entropy of counts (K,), between 1 and K: how many codes are in even use."""
+    """Exp of the entropy of counts (K,), between 1 and K: how many codes are in even use."""
     p = counts / counts.sum().clamp_min(1)
     return torch.exp(-torch.special.xlogy(p, p).sum())
 

@@ -1,6 +1,7 @@
 """Finite scalar quantisation: each channel is bounded and rounded to one of a few levels.
 
-    f(z) = tanh(z + s) h - o,   h = (L - 1)(1 + 1e-3) / 2,   o = 1/2 for even L else 0,   s = atanh(o / h)
+    f(z) = tanh(z + s) h - o,   s = atanh(o / h)
+    h = (L - 1)(1 + 1e-3) / 2,   o = 1/2 for even L else 0
     code = round(f(z)) / floor(L / 2)
 
 (Mentzer et al. 2023, https://arxiv.org/abs/2309.15505). Even L reach -1 but not +1; the symmetric
@@ -20,7 +21,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from zoo.nn.quantizers.entropy import perplexity
-from zoo.nn.quantizers.vector import Quantized
+from zoo.nn.quantizers.quantized import Quantized
 
 
 class FiniteScalarQuantizer(nn.Module):
@@ -54,7 +55,7 @@ class FiniteScalarQuantizer(nn.Module):
         if self.codes <= 1 << 20:
             counts = torch.bincount(tokens.flatten(), minlength=self.codes).float()
             metrics = {"perplexity": perplexity(counts), "used": (counts > 0).float().mean()}
-        return Quantized(codes.movedim(-1, 1), tokens, z.new_zeros(()), metrics)
+        return Quantized(codes.movedim(-1, 1).to(z.dtype), tokens, z.new_zeros(()), metrics)
 
     def tokens(self, z: Tensor) -> Tensor:
         """(B, D, *space) -> (B, *space) int64."""
@@ -89,6 +90,7 @@ class FiniteScalarQuantizer(nn.Module):
             raise ValueError(
                 f"latents have {z.shape[-1]} channels, levels {list(self.levels)} need {self.dim}"
             )
+        z = z if z.dtype == torch.float64 else z.float()  # halves cannot hold the bound
         levels = self._radix(z.device)[0]
         bounded = self.bound(z)
         if self.symmetric:

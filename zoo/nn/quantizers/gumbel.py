@@ -3,8 +3,9 @@
     y = softmax((l + g) / temperature),  g = -log(-log u),  u ~ U(0, 1)
     codes = sum_k y_k e_k,   loss = kl_weight * E[sum_k q_k log(q_k K)],  q = softmax(l)
 
-(Jang et al. 2016, https://arxiv.org/abs/1611.01144; Ramesh et al. 2021, https://arxiv.org/abs/2102.12092).
-The loss is KL(q || uniform). hard=True rounds y to a one-hot vector forwards and keeps its gradient.
+(Jang et al. 2016, https://arxiv.org/abs/1611.01144; Ramesh et al. 2021,
+https://arxiv.org/abs/2102.12092). The loss is KL(q || uniform). hard=True rounds y to a one-hot
+vector forwards and keeps its gradient.
 """
 
 from __future__ import annotations
@@ -16,21 +17,24 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from zoo.nn.quantizers.entropy import perplexity
-from zoo.nn.quantizers.vector import Quantized
+from zoo.nn.quantizers.quantized import Quantized
 
 
 class GumbelQuantizer(nn.Module):
     """A codebook of `codes` vectors of size `width`, chosen by logits.
 
+    width None: codes are the (relaxed) one-hot vectors themselves, for a decoder that begins with a
+        matrix of its own; there is no codebook then.
     dim: channels of z, turned into logits by a 1x1 convolution `proj`; None: z are the logits,
-        (B, codes, *space). temperature, hard: of the relaxation in train mode. kl_weight: of the loss.
+        (B, codes, *space). temperature, hard: of the relaxation in train mode. kl_weight: of the
+        loss.
     State: codebook (K, width), proj.weight and proj.bias if there is a projection.
     """
 
     def __init__(
         self,
         codes: int,
-        width: int,
+        width: int | None,
         *,
         dim: int | None = None,
         temperature: float = 1.0,
@@ -38,10 +42,11 @@ class GumbelQuantizer(nn.Module):
         kl_weight: float = 5e-4,
     ) -> None:
         super().__init__()
-        self.codes, self.width, self.dim = codes, width, codes if dim is None else dim
+        self.codes, self.dim = codes, codes if dim is None else dim
+        self.width = codes if width is None else width
         self.temperature, self.hard, self.kl_weight = temperature, hard, kl_weight
         self.proj = nn.Identity() if dim is None else nn.Conv2d(dim, codes, 1)
-        self.codebook = nn.Parameter(torch.randn(codes, width))
+        self.codebook = None if width is None else nn.Parameter(torch.randn(codes, width))
 
     def extra_repr(self) -> str:
         return f"{self.codes} codes of {self.width}, hard={self.hard}, kl_weight={self.kl_weight}"
@@ -59,7 +64,14 @@ class GumbelQuantizer(nn.Module):
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """(B, *space) integer in 0..codes-1 -> (B, width, *space)."""
+        if self.codebook is None:
+            dtype = torch.get_default_dtype()
+            return F.one_hot(tokens.long(), self.codes).movedim(-1, 1).to(dtype)
         return F.embedding(tokens, self.codebook).movedim(-1, 1)
+
+    def mix(self, y: Tensor) -> Tensor:
+        """The mean code under weights y. (B, codes, *space) -> (B, width, *space)."""
+        return y if self.codebook is None else torch.einsum("bk...,kd->bd...", y, self.codebook)
 
     def forward(
         self, z: Tensor, generator: Generator | None = None, *, noise: Tensor | None = None
@@ -77,7 +89,7 @@ class GumbelQuantizer(nn.Module):
         noisy = logits if noise is None else logits + noise
         y = relaxed(noisy, self.temperature, self.hard or not self.training)
         tokens = noisy.argmax(dim=1)
-        codes = torch.einsum("bk...,kd->bd...", y, self.codebook)
+        codes = self.mix(y)
         counts = torch.bincount(tokens.flatten(), minlength=self.codes).float()
         metrics = {"kl": kl.detach(), "perplexity": perplexity(counts)}
         metrics["used"] = (counts > 0).float().mean()
@@ -85,7 +97,7 @@ class GumbelQuantizer(nn.Module):
 
 
 def gumbel_like(logits: Tensor, generator: Generator | None) -> Tensor:
-    """Standard Gumbel noise of a tensor's shape, type and device, drawn on the generator's device."""
+    """Gumbel noise of a tensor's shape, type and device, drawn on the generator's device."""
     device = generator.device if generator is not None else logits.device
     exponential = torch.empty(logits.shape, dtype=torch.float32, device=device)
     return -exponential.exponential_(generator=generator).log().to(logits)

@@ -5,9 +5,10 @@
     p(c | z) = softmax_c(2 <z, c> / temperature) = prod_i sigmoid(4 z_i c_i / temperature)
 
 (Yu et al. 2023, https://arxiv.org/abs/2310.05737). 2^bits codes, none stored. The second form gives
-the first entropy as a sum over channels; the second entropy needs the joint distribution, taken over
-groups of channels where 2^bits is too many (Zhao et al. 2024, https://arxiv.org/abs/2406.07548). With
-spherical=True latents and codes have length `scale` (the same paper).
+the first entropy as a sum over channels; the second entropy needs the joint distribution, taken
+over groups of channels where 2^bits is too many (Zhao et al. 2024,
+https://arxiv.org/abs/2406.07548). With spherical=True latents and codes have length `scale` (the
+same paper).
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from zoo.nn.quantizers.entropy import Floor, entropies, perplexity
-from zoo.nn.quantizers.vector import Quantized
+from zoo.nn.quantizers.quantized import Quantized
 
 
 class LookupFreeQuantizer(nn.Module):
     """bits: channels of the latents; 2^bits codes (at most 62).
 
-    first: whether the first channel is the "most" significant bit of a token (vector-quantize-pytorch)
-        or the "least" (Open-MAGVIT2). A latent of exactly 0 counts as negative.
+    first: whether the first channel is the "most" significant bit of a token
+        (vector-quantize-pytorch) or the "least" (Open-MAGVIT2). A latent of exactly 0 counts as
+        negative.
     entropy, gamma, commitment: weights of the loss; temperature of the softmax.
     group: how many channels the batch entropy looks at together (it needs N x 2^group numbers);
         None: all of them. clamp: squash latents into (-clamp, clamp) by tanh first.
@@ -67,7 +69,7 @@ class LookupFreeQuantizer(nn.Module):
         return f"{self.dim} bits, first={self.first}, spherical={self.spherical}"
 
     def forward(self, z: Tensor, generator: Generator | None = None) -> Quantized:
-        """Quantise latents (B, D, *space); the loss is taken in train mode only. No generator is needed."""
+        """Quantise latents (B, D, *space); the loss is taken in train mode only."""
         with torch.autocast(z.device.type, enabled=False):
             z, given = self._prepared(z), z.dtype  # (B, *space, D)
             signs = torch.where(z > 0, self.scale, -self.scale).to(z.dtype)
@@ -101,15 +103,16 @@ class LookupFreeQuantizer(nn.Module):
         )
 
     def entropies(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean entropy of p(c | z) and entropy of its mean over rows z (N, D), in nats; two scalars."""
+        """Mean entropy of p(c | z), and entropy of its mean, over rows z (N, D), in nats."""
         width = self.group or self.dim
         sample, batch = z.new_zeros(()), z.new_zeros(())
         # a spherical code's length is shared among all channels, also when a group is looked at
         scale = self.dim**-0.5 if self.spherical else 1.0
-        for part in z.split(width, dim=-1):
+        for part in torch.split(z, width, dim=-1):
             places = self._places(part.shape[-1], z.device)
             signs = self._signs(torch.arange(1 << part.shape[-1], device=z.device), places)
-            one, mean = entropies(2 / self.temperature * part @ (scale * signs.to(z)).T, self.floor)
+            affinity = 2 * (part @ (scale * signs.to(z)).T)  # divided last: less rounding
+            one, mean = entropies(affinity / self.temperature, self.floor)
             sample, batch = sample + one, batch + mean
         return sample, batch
 

@@ -30,7 +30,7 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
         rows = ROWS if z.device.type == "cpu" else 32 * ROWS
         if len(z) <= rows:
             return _block(z, codebook, half)
-        return torch.cat([_block(block, codebook, half) for block in z.split(rows)])
+        return torch.cat([_block(block, codebook, half) for block in torch.split(z, rows)])
 
 
 def _block(z: Tensor, codebook: Tensor, half: Tensor) -> Tensor:

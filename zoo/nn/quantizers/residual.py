@@ -3,17 +3,20 @@
     r_1 = z,   q_i = Q_i(r_i),   r_(i+1) = r_i - sg(q_i),   codes = sum_i q_i
 
 (Zeghidour et al. 2021, https://arxiv.org/abs/2107.03312, algorithm 1; for images Lee et al. 2022,
-https://arxiv.org/abs/2203.01941). A position has as many tokens as there are quantizers, coarse first.
+https://arxiv.org/abs/2203.01941). A position has as many tokens as there are quantizers, coarse
+first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor, nn
 
-from zoo.nn.quantizers.vector import Quantized, VectorQuantizer
+from zoo.nn.quantizers.quantized import Quantized, Quantizer
+from zoo.nn.quantizers.vector import VectorQuantizer
 
 
 class ResidualQuantizer(nn.Module):
@@ -37,7 +40,7 @@ class ResidualQuantizer(nn.Module):
     ) -> None:
         super().__init__()
         self.shared = isinstance(layers, VectorQuantizer)
-        found = [layers] if isinstance(layers, VectorQuantizer) else list(layers)
+        found: list[Any] = [layers] if isinstance(layers, VectorQuantizer) else list(layers)
         self.layers = nn.ModuleList(found)
         self.depth = depth if self.shared and depth is not None else len(found)
         dims = {layer.dim for layer in found}
@@ -56,11 +59,11 @@ class ResidualQuantizer(nn.Module):
     def extra_repr(self) -> str:
         return f"depth={self.depth}, shared={self.shared}"
 
-    def _layer(self, index: int) -> nn.Module:
-        return self.layers[0 if self.shared else index]
+    def _layer(self, index: int) -> Quantizer:
+        return cast(Quantizer, self.layers[0 if self.shared else index])
 
     def forward(self, z: Tensor, generator: Generator | None = None) -> Quantized:
-        """Quantise (B, D, *space). tokens (B, *space, depth), -1 where dropped; the losses are summed.
+        """Quantise (B, D, *space). tokens (B, *space, depth), -1 where dropped; losses are summed.
 
         metrics hold each layer's loss as "loss_0", ... and its numbers as "perplexity_0", ...
         """
@@ -72,7 +75,7 @@ class ResidualQuantizer(nn.Module):
         residual, total = z, torch.zeros_like(z)
         loss, tokens, metrics = z.new_zeros(()), [], dict[str, Tensor]()
         for index in range(depth):
-            found: Quantized = self._layer(index)(residual, generator)
+            found = self._layer(index)(residual, generator)
             fixed = found.codes.detach()
             residual = residual - (fixed + self.feedback * (found.codes - fixed))
             total, loss = total + found.codes, loss + found.loss
@@ -81,7 +84,7 @@ class ResidualQuantizer(nn.Module):
             metrics |= {f"{name}_{index}": value for name, value in found.metrics.items()}
         tokens += [torch.full_like(tokens[0], -1)] * (self.depth - depth)
         if self.shared and self.training:
-            self.layers[0].settle()
+            cast(VectorQuantizer, self.layers[0]).settle()
         return Quantized(total, torch.stack(tokens, dim=-1), loss, metrics)
 
     def tokens(self, z: Tensor) -> Tensor:

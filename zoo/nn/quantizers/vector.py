@@ -6,17 +6,19 @@
 (van den Oord et al. 2017, https://arxiv.org/abs/1711.00937). With learn="ema" the second term is
 replaced by running averages of the vectors assigned to each code (appendix A.1 there):
 
-    n_k <- d n_k + (1 - d) |{z: token = k}|,   s_k <- d s_k + (1 - d) sum of those z,   e_k = s_k / n^_k
+    n_k <- d n_k + (1 - d) |{z: token = k}|,   s_k <- d s_k + (1 - d) sum of those z
+    e_k = s_k / n^_k
     n^_k = (n_k + eps) / (N + K eps) N,   N = sum_k n_k
 
 s_k is not stored unless asked for: s_k = e_k n^_k. cosine=True puts latents and codes on the unit
 sphere (Yu et al. 2021, https://arxiv.org/abs/2110.04627). Codes that hardly any latent chose are
-revived: moved onto latents of the present batch (Dhariwal et al. 2020, https://arxiv.org/abs/2005.00341).
+revived: moved onto latents of the present batch (Dhariwal et al. 2020,
+https://arxiv.org/abs/2005.00341).
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -25,20 +27,7 @@ from torch import Generator, Tensor, nn
 
 from zoo.nn.quantizers.entropy import entropies, perplexity
 from zoo.nn.quantizers.nearest import nearest
-
-
-class Quantized(NamedTuple):
-    """What a quantizer gives.
-
-    codes: like the input, (B, D, h, w), gradients pass straight through to it.
-    tokens: (B, h, w) int64. loss: scalar, weighted, 0 where there is nothing to learn.
-    metrics: detached scalars by name, unweighted.
-    """
-
-    codes: Tensor
-    tokens: Tensor
-    loss: Tensor
-    metrics: dict[str, Tensor]
+from zoo.nn.quantizers.quantized import Quantized
 
 
 class VectorQuantizer(nn.Module):
@@ -50,12 +39,15 @@ class VectorQuantizer(nn.Module):
         term of weight `commitment` for both (as vector-quantize-pytorch's learnable codebook).
     entropy, temperature: weight of the entropy term (LlamaGen's) and its softmax temperature.
     decay, eps: of the running averages; running_sums: store s_k as a buffer of its own.
-    warmup: training steps before the codebook is set by k-means of the batch; until then the latents
-        pass unquantised, so that the encoder is worth copying. None: the codebook starts random.
+    warmup: training steps before the codebook is set by k-means of the batch; until then the
+        latents pass unquantised, so that the encoder is worth copying. None: the codebook starts
+        random.
     revive: codes whose running count is below this share of the mean count move onto latents of the
         batch; 0: never.
-    gradient: "straight-through", or "rotation" (Fifty et al. 2024, https://arxiv.org/abs/2410.06424).
-    State: codebook (K, D), usage (K,) running counts, seen () training steps so far, sums (K, D) if kept.
+    gradient: "straight-through", or "rotation" (Fifty et al. 2024,
+        https://arxiv.org/abs/2410.06424).
+    State: codebook (K, D), usage (K,) running counts, seen () training steps so far, and sums
+        (K, D) if they are kept.
     """
 
     def __init__(
@@ -89,8 +81,8 @@ class VectorQuantizer(nn.Module):
         self.commitment, self.codebook_weight, self.one_term = commitment, codebook_weight, one_term
         self.entropy, self.temperature = entropy, temperature
         self.decay, self.eps, self.warmup, self.revive = decay, eps, warmup, revive
-        start = torch.randn(codes, dim) / dim**0.5
-        if cosine:
+        start = torch.randn(codes, dim).mul_(dim**-0.5)
+        if cosine and not start.is_meta:
             start = F.normalize(start, dim=-1)
         self.codebook: Tensor
         if learn == "gradient":
@@ -118,7 +110,7 @@ class VectorQuantizer(nn.Module):
         return nearest(flat, self._codebook()).view(z.shape[0], *z.shape[2:])
 
     def lookup(self, tokens: Tensor) -> Tensor:
-        """Tokens to codes. (B, *space) integer -> (B, D, *space). Raises IndexError outside 0..codes-1."""
+        """(B, *space) integer -> codes (B, D, *space). Raises IndexError outside 0..codes-1."""
         return F.embedding(tokens, self._codebook()).movedim(-1, 1)
 
     def _codebook(self) -> Tensor:
@@ -203,7 +195,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def set_codes(self, which: Tensor, vectors: Tensor) -> None:
-        """Put vectors (M, D) at the indices `which` (M,), each with the mean count, on every process."""
+        """Put vectors (M, D) at the indices `which` (M,), with the mean count, on every process."""
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             vectors = vectors.contiguous()
             dist.broadcast(vectors, src=0)
@@ -263,7 +255,7 @@ def draw(z: Tensor, count: int, generator: Generator | None) -> Tensor:
 
 
 def kmeans(z: Tensor, codes: int, generator: Generator | None, rounds: int = 5) -> Tensor:
-    """Lloyd's algorithm from random rows. z: (N, D) -> (codes, D); empty clusters stay where they were."""
+    """Lloyd's algorithm from random rows, (N, D) -> (codes, D); empty clusters stay put."""
     centres = draw(z, codes, generator).clone()
     for _ in range(rounds if len(z) > codes else 0):
         tokens = nearest(z, centres)
@@ -274,10 +266,11 @@ def kmeans(z: Tensor, codes: int, generator: Generator | None, rounds: int = 5) 
 
 
 def rotate(z: Tensor, quantized: Tensor, eps: float = 1e-6) -> Tensor:
-    """quantized (N, D), with gradients to z rotated and scaled by the map that takes z to quantized."""
+    """Quantized (N, D); its gradient reaches z by the rotation and scaling of z to quantized."""
     length, target = z.norm(dim=-1, keepdim=True), quantized.norm(dim=-1, keepdim=True)
     u = (z / length.clamp_min(eps)).detach()
     q = (quantized / target.clamp_min(eps)).detach()
     w = F.normalize(u + q, dim=-1, eps=eps)
     turned = z - 2 * (z * w).sum(-1, keepdim=True) * w + 2 * (z * u).sum(-1, keepdim=True) * q
-    return turned * (target / length.clamp_min(eps)).detach()
+    out: Tensor = turned * (target / length.clamp_min(eps)).detach()
+    return out

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from zoo.errors import RequestError, nearest
-from zoo.nn.discriminator import NLayerDiscriminator, hinge_loss
+from zoo.nn.discriminator import PatchDiscriminator, hinge_loss
 from zoo.nn.lpips import LPIPS
 from zoo.train.objective import Objective
 
@@ -66,12 +66,14 @@ class TokenizerLoss(nn.Module):
     def __init__(self, net: Tokenizer, weights: Weights) -> None:
         super().__init__()
         self.weights = weights
-        self.perceptual = LPIPS.pretrained(weights.perceptual) if weights.perceptual_weight else None
+        self.perceptual = LPIPS(weights.perceptual) if weights.perceptual_weight else None
         self.discriminator = (
-            NLayerDiscriminator(net.channels, weights.discriminator_width, weights.discriminator_layers)
+            PatchDiscriminator(net.channels, weights.discriminator_width, weights.discriminator_layers)
             if weights.adversarial_weight
             else None
         )
+        if self.discriminator is not None:
+            self.discriminator.initialize()
         self.pair: tuple[Tensor, Tensor] | None = None          # pictures and reconstructions of this step
 
     def similarity(self, reconstruction: Tensor, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,0 +1,30 @@
+import pytest
+
+from zoo.errors import RequestError
+from zoo.options import read
+
+
+def test_what_is_not_given_has_its_default():
+    got = read({"steps": 10, "scale": 2}, "sampling option", steps=50, scale=1.0, prompt=None)
+    assert (got.steps, got.scale, got.prompt) == (10, 2, None)
+    assert read({"steps": None}, "sampling option", steps=50).steps == 50
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"stpes": 3}, r"no sampling option 'stpes'\. Did you mean 'steps'\? Known: steps, scale"),
+        ({"steps": "3"}, r"steps must be int \(its default is 50\), is '3'"),
+        ({"steps": True}, r"steps must be int"),
+        ({"steps": 2.5}, r"steps must be int"),
+        ({"scale": "1"}, r"scale must be float"),
+    ],
+)
+def test_what_nobody_knows_or_means_is_refused(given, words):
+    with pytest.raises(RequestError, match=words):
+        read(given, "sampling option", steps=50, scale=1.0)
+
+
+def test_a_family_without_options_says_so():
+    with pytest.raises(RequestError, match=r"no condition 'label'\. Known: none"):
+        read({"label": 1}, "condition")

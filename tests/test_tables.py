@@ -1,0 +1,24 @@
+from zoo import card_table
+from zoo.card import Card, File, Metric
+
+
+def test_the_table_has_a_row_a_card():
+    card = Card(
+        name="vq",
+        family="vq",
+        version="1.0.0",
+        license="mit",
+        config={},
+        image=(3, 128, 128),
+        latent=(8, 8),
+        latent_kind="tokens",
+        codes=1024,
+        files={"model.safetensors": File("0" * 64, 3_456_789)},
+        metrics=(Metric("PSNR", 23.456, "icons test", "zoo eval vq", unit="dB"),),
+    )
+    assert card_table([card]) == (
+        "| model | family | images | latents | size | license | measured |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |\n"
+        "| [vq@1.0.0](model_cards/vq/README.md) | vq | 3x128x128 | 8x8 tokens of 1024 | 3.5 MB "
+        "| mit | PSNR 23.46 dB (icons test) |\n"
+    )

@@ -1,0 +1,35 @@
+"""The table of models in the README, made from the cards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from zoo.card import Card
+
+COLUMNS = ("model", "family", "images", "latents", "size", "license", "measured")
+
+
+def card_table(cards: Iterable[Card]) -> str:
+    """A Markdown table, one row a card in the order given, ending in a newline."""
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *(_row(card) for card in cards)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _row(card: Card) -> tuple[str, ...]:
+    latents = "-"
+    if card.latent is not None:
+        kind = f"tokens of {card.codes}" if card.codes is not None else card.latent_kind
+        latents = f"{'x'.join(map(str, card.latent))} {kind}"
+    measured = [
+        f"{each.name} {each.value:.4g}{f' {each.unit}' if each.unit else ''} ({each.data})"
+        for each in card.metrics
+    ]
+    return (
+        f"[{card.title}](model_cards/{card.name}/README.md)",
+        card.family,
+        "x".join(map(str, card.image)),
+        latents,
+        f"{card.bytes / 1e6:.1f} MB",
+        card.license,
+        "; ".join(measured) or "-",
+    )
