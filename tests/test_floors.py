@@ -12,7 +12,7 @@ import zoo
 ROOT = Path(zoo.__file__).parent
 FLOORS = [
     "errors adoption",
-    "schema front_matter hookspecs options rng safetensors_header progress density images meta columns",
+    "schema front_matter hookspecs options rng safetensors_header progress density images meta bare columns",
     "card plugins",
     "hub tables",
     "weights checking",

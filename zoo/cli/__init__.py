@@ -64,9 +64,9 @@ class _InOrder(click.Group):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        from zoo import __version__
+        import zoo
 
-        click.echo(f"genzoo {__version__}")
+        click.echo(f"genzoo {zoo.__version__}")
         ctx.exit()
 
 
