@@ -9,7 +9,7 @@ the zoo was trained on any of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zoo.nn.lpips import LPIPS
 
 PICTURES = Path(__file__).parent / "demo_data"
+COLUMNS, SIDE = 4, 256  # of the sheet: pictures in a row, least pixels a side
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def run(out: str | Path = "zoo-demo.png") -> Report:
     pictures = [row for each in sections for row in each.pictures]
     labels = [row for each in sections for row in each.labels]
     caption = "\n".join(each.title for each in sections)
-    sheet = labelled_sheet(pictures, labels, Path(out), caption=caption)
+    sheet = labelled_sheet(pictures, labels, Path(out), caption=caption, least=SIDE)
     hints = [] if lpips else ["LPIPS needs its published weights: `zoo data build lpips`."]
     return Report(sections, sheet, time.perf_counter() - begun, hints)
 
@@ -112,8 +113,7 @@ def tokenizer(lpips: LPIPS | None, name: str = "vqgan-f16") -> Section:
     rows: list[Row] = []
     pictures: list[list[Any]] = []
     labels: list[list[str]] = []
-    for kind in ("icon", "photo"):
-        names, batch = _pictures(kind)
+    for names, batch in (*_pictures("icon"), *_pictures("photo")):
         again: list[Images] = []
         for label, image in zip(names, batch, strict=True):
             row, back = _there_and_back(model, label, image, lpips)
@@ -172,15 +172,17 @@ def _lpips() -> LPIPS | None:
         return None
 
 
-def _pictures(kind: str) -> tuple[list[str], list[Images]]:
-    """The pictures of a kind that ship with the package, and their names."""
+def _pictures(kind: str) -> Iterator[tuple[list[str], list[Images]]]:
+    """Names and pictures of a kind that ship with the package, one row of the sheet at a time."""
     from zoo.images import Images
 
     files = sorted(PICTURES.glob(f"{kind}-*.webp"))
     if not files:
         raise DataError(f"{PICTURES} holds no {kind}-*.webp: this installation is not whole.")
     names = [file.stem.removeprefix(f"{kind}-").replace("-", " ") for file in files]
-    return names, [Images.read(file, 3) for file in files]
+    for start in range(0, len(files), COLUMNS):
+        row = slice(start, start + COLUMNS)
+        yield names[row], [Images.read(file, 3) for file in files[row]]
 
 
 def _table(rows: Sequence[Row]) -> str:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from zoo.errors import RequestError, nearest
 from zoo.nn.discriminator import PatchDiscriminator, hinge_loss
 from zoo.nn.lpips import LPIPS
-from zoo.train.objective import Objective
+from zoo.train.objective import Batch, Objective
 from zoo_vq.net import Tokenizer
 
 
@@ -61,11 +61,12 @@ def pixel_loss(kind: str, reconstruction: Tensor, images: Tensor) -> Tensor:
 
 def balance(reconstruction: Tensor, adversarial: Tensor, weight: float) -> Tensor:
     """The weight lambda () from the two losses' gradients at the last layer, any shapes; at most 1e4 times `weight`."""
-    return weight * (reconstruction.norm() / (adversarial.norm() + 1e-4)).clamp(0.0, 1e4)
+    ratio: Tensor = reconstruction.norm() / (adversarial.norm() + 1e-4)
+    return weight * ratio.clamp(0.0, 1e4)
 
 
 class TokenizerLoss(nn.Module):
-    """What the objectives share: the frozen LPIPS, the discriminator, and the last reconstruction."""
+    """What the objectives share: the frozen LPIPS and the discriminator, if the weights ask for them."""
 
     def __init__(self, net: Tokenizer, weights: Weights) -> None:
         super().__init__()
@@ -80,26 +81,18 @@ class TokenizerLoss(nn.Module):
         )
         if self.discriminator is not None:
             self.discriminator.initialize()
-        self.pair: tuple[Tensor, Tensor] | None = None  # pictures and reconstructions of this step
 
     def similarity(
         self, reconstruction: Tensor, images: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """w_x pixels + w_p LPIPS of (B, C, H, W), and the two terms by name."""
         pixels = pixel_loss(self.weights.pixel, reconstruction, images)
-        total, terms = self.weights.pixel_weight * pixels, {self.weights.pixel: pixels.detach()}
+        total = self.weights.pixel_weight * pixels
+        terms: dict[str, Tensor] = {self.weights.pixel: pixels.detach()}
         if self.perceptual is not None:
             lpips = self.perceptual(reconstruction, images).mean()
             total, terms["lpips"] = total + self.weights.perceptual_weight * lpips, lpips.detach()
         return total, terms
-
-    def fake(self, net: Tokenizer, images: Tensor) -> Tensor:
-        """The reconstruction of these pictures, (B, C, H, W); the one just made if it was of them."""
-        if self.pair is not None and self.pair[0] is images:
-            return self.pair[1]
-        with torch.no_grad():  # another part of an accumulated batch came between
-            made: Tensor = net(images)[0]
-            return made
 
     def adversarial(
         self, net: Tokenizer, reconstruction: Tensor, images: Tensor
@@ -134,12 +127,10 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
     )
     trained = [parameter for part in parts for parameter in part.parameters()]
 
-    def generator(
-        batch: Mapping[str, Any], step: int
-    ) -> tuple[Tensor, Mapping[str, Tensor | float]]:
+    def generator(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         images = batch["images"]
         reconstruction, quantized = net(images) if weights.train == "all" else net.redraw(images)
-        shared.pair = (images, reconstruction.detach())
+        batch["reconstruction"] = reconstruction.detach()  # for the discriminator
         playing = shared.discriminator is not None and step >= weights.adversarial_start
         if playing and torch.is_grad_enabled():
             similar, terms = shared.adversarial(net, reconstruction, images)
@@ -152,12 +143,8 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
     if shared.discriminator is not None:
         critic = shared.discriminator
 
-        def discriminator(
-            batch: Mapping[str, Any], step: int
-        ) -> tuple[Tensor, Mapping[str, Tensor | float]]:
-            images = batch["images"]
-            fake = shared.fake(net, images)
-            real_logits, fake_logits = critic(images), critic(fake)
+        def discriminator(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
+            real_logits, fake_logits = critic(batch["images"]), critic(batch["reconstruction"])
             loss = hinge_loss(real_logits, fake_logits)
             return loss, {"real": real_logits.detach().mean(), "fake": fake_logits.detach().mean()}
 

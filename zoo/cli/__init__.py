@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -63,9 +64,9 @@ class _InOrder(click.Group):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        from zoo import __version__
+        import zoo
 
-        click.echo(f"genzoo {__version__}")
+        click.echo(f"genzoo {zoo.__version__}")
         ctx.exit()
 
 
@@ -89,6 +90,8 @@ for _command in COMMANDS:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code: 0 done, 1 failed, 2 asked wrongly."""
     debug = os.environ.get("ZOO_DEBUG", "") not in ("", "0")
+    if not debug:
+        warnings.formatwarning = _one_line  # type: ignore[assignment]  # fewer names, same call
     try:
         code = cli.main(args=arguments, prog_name="zoo", standalone_mode=False)
     except click.ClickException as error:
@@ -104,10 +107,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if debug:
             raise
         click.echo(f"zoo: {error}", err=True)
-        sys.exit(2 if isinstance(error, ASKED_WRONGLY) else 1)
+        sys.exit(_code(error))
     except OSError as error:
         if debug:
             raise
         click.echo(f"zoo: {error}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _code(error: ZooError) -> int:
+    """2 for a request that can never work, 1 for one that something broken stopped."""
+    from zoo.train.table import RecipeError
+
+    return 2 if isinstance(error, (*ASKED_WRONGLY, RecipeError)) else 1
+
+
+def _one_line(message: Warning | str, *_: object) -> str:
+    return f"zoo: {message}\n"

@@ -50,9 +50,10 @@ def list_(
         close = nearest(patterns[0], names) if patterns else ""
         filters = {"--family": family, "--license": licence, "--task": task, "--max-size": max_size}
         asked = [*patterns, *(f"{key} {value}" for key, value in filters.items() if value)]
-        raise UnknownModel(
-            f"No model is {' '.join(asked) or 'installed'}.{close} There are: {listed(names)}."
-        )
+        if not asked:
+            click.echo("No model is on this machine yet; `zoo show hf:ORG/REPO` fetches a card.")
+            return
+        raise UnknownModel(f"No model is {' '.join(asked)}.{close} There are: {listed(names)}.")
     header = ["name", "version", "family", "images", "latents", "size", "licence"]
     rows = [
         [
