@@ -132,7 +132,7 @@ def run(
     from zoo import hub
     from zoo.data import open_set
     from zoo.evaluate.measure import evaluate
-    from zoo.model import load
+    from zoo.loading import load
 
     found = hub.resolve(name) if write else None
     if found is not None and found.source.startswith("hf:"):
