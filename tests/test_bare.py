@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+
 from zoo.bare import shapes_only
 
 BUILD = """
@@ -47,7 +48,10 @@ def test_shapes_are_those_of_the_real_net(make):
 
 def test_draws_have_shape_and_type():
     with shapes_only():
-        drawn = torch.randn((2, 3), dtype=torch.float64), torch.rand(4, generator=torch.Generator("cpu"))
+        drawn = (
+            torch.randn((2, 3), dtype=torch.float64),
+            torch.rand(4, generator=torch.Generator("cpu")),
+        )
     assert [(tuple(each.shape), each.dtype, each.is_meta) for each in drawn] == [
         ((2, 3), torch.float64, True),
         ((4,), torch.float32, True),

@@ -69,13 +69,16 @@ def run(command):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    python = install(tmp_path_factory.mktemp("broken") / "venv", "zoo-pixelgauss", "zoo-broken")
+def python(tmp_path_factory):
+    return install(tmp_path_factory.mktemp("strangers") / "venv", "zoo-pixelgauss", "zoo-broken")
+
+
+@pytest.fixture(scope="module")
+def report(python):
     return json.loads(run([str(python), "-c", REPORT]))
 
 
-def test_an_installed_strangers_plugin_passes_the_contract(tmp_path):
-    python = install(tmp_path / "venv", "zoo-pixelgauss")
+def test_an_installed_strangers_plugin_passes_the_contract(python):
     own = THIRD_PARTY / "zoo-pixelgauss" / "test_contract.py"
     said = run(
         [

@@ -1,4 +1,6 @@
+import copy
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -102,6 +104,13 @@ def test_pictures_of_many_sizes_are_cropped_to_one():
     assert images.shape == (2, 3, 8, 8)
     assert images.tensor[0, :, 0, 0].tolist() == [1, -1, -1]
     assert Images.read(pictures, channels=1, size=(4, 6)).shape == (2, 1, 4, 6)
+
+
+def test_images_can_be_copied_and_sent_to_another_process():
+    images = Images(torch.zeros(2, 3, 4, 4))
+    for again in (copy.deepcopy(images), pickle.loads(pickle.dumps(images))):
+        assert type(again) is Images
+        assert torch.equal(again, images)
 
 
 def test_a_grid_holds_every_picture():

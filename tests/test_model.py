@@ -87,9 +87,24 @@ def test_a_model_saved_again_keeps_its_other_files(folder, tmp_path):
     out = zoo.load(folder).save(tmp_path / "other", version="1.1.0", name="gauss-two")
     assert (out / "notes" / "recipe.toml").read_text() == "steps = 3\n"
     assert zoo.load(out).card.title == "gauss-two@1.1.0"
-    (folder / "notes" / "recipe.toml").write_text("steps = 4\n")
+
+
+def test_every_file_of_the_card_is_checked_at_load(folder):
+    from zoo.saving import described, write_card
+
+    recipe = folder / "recipe.toml"
+    recipe.write_text("steps = 3\n")
+    card = Card.read(folder)
+    write_card(replace(card, files={**card.files, "recipe.toml": described(recipe)}), folder)
+    zoo.load(folder)
+    recipe.write_text("steps = 4\n")
     with pytest.raises(WeightsError, match=r"recipe\.toml: its sha256 is"):
-        zoo.load(folder).save(tmp_path / "third")
+        zoo.load(folder)
+    recipe.unlink()
+    with pytest.raises(
+        WeightsError, match=r"recipe\.toml: the card names this file, but it cannot"
+    ):
+        zoo.load(folder)
 
 
 def test_dtype_is_chosen_at_load(folder):

@@ -150,6 +150,13 @@ def test_wrappers_are_around_every_family(installed):
     assert sys.modules[module].seen == [4]
 
 
+def test_hook_calls_can_be_traced(monkeypatch, capsys):
+    monkeypatch.setenv("ZOO_TRACE_HOOKS", "1")
+    family = plugins.register("x", plugin(sample=lambda count: count))
+    family.call("sample", count=4, **SAMPLE)
+    assert "sample [hook]" in capsys.readouterr().err
+
+
 def test_a_wrapper_that_would_answer_itself_is_refused(installed):
     source = WRAPPER.replace("(wrapper=True)", "").replace("answer = yield", "answer = 1")
     installed("zoo-greedy", "zoo.wrappers", "greedy", source)

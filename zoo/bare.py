@@ -2,7 +2,7 @@
 
 Inside `shapes_only()` tensors are made on the meta device, and what would fill them (random draws, nn.init, in-place
 arithmetic) does nothing. On the meta device it changes nothing anyway, but the first such call of a process makes
-torch import its Python decompositions and with them sympy and a thousand modules: 1.4 s of CPU, as much as torch itself.
+torch import its Python decompositions and with them sympy and a thousand modules: 1.4 s of CPU.
 """
 
 from __future__ import annotations
@@ -15,17 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+_IN_PLACE = (
+    "add_ bernoulli_ clamp_ copy_ div_ erfinv_ exponential_ fill_ mul_ normal_ random_ sub_ "
+    "uniform_ zero_"
+)
+_INITS = [name for name in dir(nn.init) if name.endswith("_") and name[0] != "_"]
 _FILLS: frozenset[Callable[..., Any]] = frozenset(
-    getattr(owner, name)
-    for owner, names in (
-        (nn.init, [name for name in dir(nn.init) if name.endswith("_") and name[0] != "_"]),
-        (
-            Tensor,
-            "add_ bernoulli_ clamp_ copy_ div_ erfinv_ exponential_ fill_ mul_ normal_ random_ sub_ uniform_ "
-            "zero_".split(),
-        ),
-    )
-    for name in names
+    [getattr(nn.init, name) for name in _INITS]
+    + [getattr(Tensor, name) for name in _IN_PLACE.split()]
 )
 _DRAWS = frozenset((torch.rand, torch.randn))
 

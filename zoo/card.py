@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CardError
-from zoo.schema import arguments, hints_of, one_of, plain, pruned, safe_path
+from zoo.schema import LONGEST, arguments, hints_of, one_of, plain, pruned, safe_path
 
 README, WEIGHTS = "README.md", "model.safetensors"
 KINDS = ("exact", "lower bound", "estimate")  # what log_prob gives
@@ -142,9 +142,11 @@ class Card:
         path = Path(path)
         path = path / README if path.is_dir() else path
         try:
-            return cls.parse(path.read_text(encoding="utf-8"), str(path))
+            with path.open(encoding="utf-8") as file:
+                text = file.read(LONGEST + 1)  # one more than may be, so that `split` can say so
         except (OSError, UnicodeDecodeError) as error:
             raise CardError(f"{path}: cannot read the card: {error}.") from error
+        return cls.parse(text, str(path))
 
     @classmethod
     def parse(cls, text: str, where: str = "card") -> Card:

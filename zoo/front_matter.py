@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from zoo.errors import CardError
+from zoo.schema import LONGEST
 
 DEEPEST = 5000  # brackets; libyaml recurses, and crashes some tens of thousands deep
-LONGEST = 1 << 20  # characters; a card is a page, not a book
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _FENCE = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)

@@ -94,6 +94,9 @@ class Images(Tensor):
         """One picture after another, each a batch of one."""
         return (Images(each) for each in self.tensor)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Images:
+        return Images(self.tensor.clone())
+
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         count, channels, height, width = self.shape
         return f"Images({count} of {channels}x{height}x{width}, {self.dtype} on {self.device})"

@@ -64,9 +64,9 @@ def assemble(
             "family that this card was made with."
         )
     net = build(hooks, card, parts)
+    for name, file in card.files.items():
+        weights.verify(folder / name, file.sha256, file.size, again=False)
     if WEIGHTS in card.files:
-        file = card.files[WEIGHTS]
-        weights.verify(folder / WEIGHTS, file.sha256, file.size, again=False)
         weights.load_into(net, folder / WEIGHTS, dtype, device)
     elif net.state_dict():
         raise WeightsError(

@@ -19,6 +19,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from zoo import rng
+from zoo.bare import shapes_only
 from zoo.card import Card
 from zoo.checking import answered, images_for, latents_for
 from zoo.density import LogProb
@@ -30,7 +31,6 @@ from zoo.errors import (
     listed,
 )
 from zoo.images import Images
-from zoo.bare import shapes_only
 from zoo.plugins import Family
 from zoo.progress import progress
 

@@ -4,7 +4,8 @@ Own families and strangers' come through one door, the entry-point group `zoo.fa
 name without an import, imported when a card asks. Each family has a `PluginManager` of its own,
 because with a shared one a `firstresult` call is answered by whichever plugin registered last, on
 another family's network. A second group, `zoo.wrappers`, holds plugins of hook wrappers (timing,
-checks, watermarks) that are registered with every family.
+checks, watermarks) that are registered with every family. With ZOO_TRACE_HOOKS set, every call of
+a hook is told on stderr.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Any
 
 from zoo.errors import CardError, nearest
 
+LONGEST = 1 << 20  # characters; a card is a page, not a book
 _SCALARS: Mapping[type, str] = {
     str: "text",
     int: "a whole number",

@@ -16,9 +16,9 @@ from zoo import hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
+
     from zoo.adoption import Adoption
     from zoo.train.objective import Objective
-
     from zoo_vq.net import Tokenizer
 
 
@@ -51,9 +51,7 @@ def objectives(net: Tokenizer, recipe: Mapping[str, Any]) -> Sequence[Objective]
 
 
 @hookimpl
-def adopt(
-    keys: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None
-) -> Adoption | None:
+def adopt(keys: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None) -> Adoption | None:
     """Which published tokenizer these keys are, if one."""
     from zoo_vq import layouts
 

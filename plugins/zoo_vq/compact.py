@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
 from zoo.nn.norm import GroupNorm
 
 HEAD = 32  # channels of an attention head
@@ -86,9 +87,7 @@ class Encoder(nn.Module):
         self.norm_out = _norm(widths[-1])
 
     def forward(self, images: Tensor) -> Tensor:
-        return F.silu(
-            self.norm_out(self.body(self.conv_in(F.pixel_unshuffle(images, self.patch))))
-        )
+        return F.silu(self.norm_out(self.body(self.conv_in(F.pixel_unshuffle(images, self.patch)))))
 
 
 class Upsample(nn.Module):

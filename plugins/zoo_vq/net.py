@@ -59,7 +59,7 @@ class Missing(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """Children `encoder`, `quant_conv`, `quantizer`, `post_quant_conv`, `decoder`, and `remap` if tokens are renumbered."""
+    """Encoder, quantizer and decoder; `remap` if tokens are renumbered."""
 
     quantizer: Any  # a zoo.nn.quantizers.Quantizer, which nn.Module's attributes do not tell
 
@@ -180,6 +180,16 @@ def tokenizer(config: Mapping[str, Any]) -> Tokenizer:
 
     Raises TypeError for an unknown or missing option, KeyError for an unknown kind.
     """
+    odd = set(config) - {
+        "encoder",
+        "decoder",
+        "quantizer",
+        "quant_conv",
+        "post_quant_conv",
+        "remap",
+    }
+    if odd:
+        raise TypeError(f"a tokenizer's config has no {', '.join(sorted(odd))}")
     sides = {"encoder": ENCODERS, "decoder": DECODERS}
     options = {name: dict(config[name]) for name in sides if config[name] is not None}
     known = next(iter(options.values()))  # an encoder, or the decoder if that is all there is

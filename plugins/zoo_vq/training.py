@@ -1,7 +1,8 @@
 """What training a tokenizer minimises: one objective for a VQ-VAE, a second one, the discriminator's, for a VQ-GAN.
 
     L_rec = w_x |x - x^|^p + w_p LPIPS(x, x^) + L_quantiser
-    L_gen = L_rec - lambda A(x^)        lambda = w_a |d L_rec / d W| / (|d A(x^) / d W| + 1e-4), W the decoder's last layer
+    L_gen = L_rec - lambda A(x^)
+    lambda = w_a |d L_rec / d W| / (|d A(x^) / d W| + 1e-4)      W the decoder's last layer
     L_A   = mean max(0, 1 - A(x)) + mean max(0, 1 + A(x^))
 
 Esser et al., 2020, arXiv:2012.09841, equations 6 and 7. The two gradients are taken at the picture x^ first: one pass
@@ -17,11 +18,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
 from zoo.errors import RequestError, nearest
 from zoo.nn.discriminator import PatchDiscriminator, hinge_loss
 from zoo.nn.lpips import LPIPS
-from zoo.train.objective import Objective
-
+from zoo.train.objective import Batch, Objective
 from zoo_vq.net import Tokenizer
 
 
@@ -34,18 +35,21 @@ class Weights:
     perceptual: Literal["alex", "vgg"] = "alex"
     perceptual_weight: float = 0.0
     quantizer_weight: float = 1.0
-    adversarial_weight: float = 0.0                      # w_a; 0: a VQ-VAE, without a discriminator
-    adversarial_start: int = 0                           # first step at which the discriminator has a say
+    adversarial_weight: float = 0.0  # w_a; 0: a VQ-VAE, without a discriminator
+    adversarial_start: int = 0  # first step at which the discriminator has a say
     discriminator_width: int = 64
     discriminator_layers: int = 3
-    train: Literal["all", "decoder"] = "all"             # "decoder" keeps every token as it is
+    train: Literal["all", "decoder"] = "all"  # "decoder" keeps every token as it is
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Weights:
         known = [field.name for field in fields(cls)]
         for key in table:
             if key not in known:
-                raise RequestError(f"[objective] of a tokenizer has no {key!r}; it has {', '.join(known)}.{nearest(key, known)}")
+                raise RequestError(
+                    f"[objective] of a tokenizer has no {key!r}.{nearest(key, known)} "
+                    f"It has {', '.join(known)}."
+                )
         return cls(**table)
 
 
@@ -56,27 +60,30 @@ def pixel_loss(kind: str, reconstruction: Tensor, images: Tensor) -> Tensor:
 
 
 def balance(reconstruction: Tensor, adversarial: Tensor, weight: float) -> Tensor:
-    """lambda () from the two losses' gradients at the last layer, any shapes; at most 1e4 times `weight`."""
+    """The weight lambda () from the two losses' gradients at the last layer, any shapes; at most 1e4 times `weight`."""
     return weight * (reconstruction.norm() / (adversarial.norm() + 1e-4)).clamp(0.0, 1e4)
 
 
 class TokenizerLoss(nn.Module):
-    """What the objectives share: the frozen LPIPS, the discriminator, and the last reconstruction."""
+    """What the objectives share: the frozen LPIPS and the discriminator, if the weights ask for them."""
 
     def __init__(self, net: Tokenizer, weights: Weights) -> None:
         super().__init__()
         self.weights = weights
         self.perceptual = LPIPS(weights.perceptual) if weights.perceptual_weight else None
         self.discriminator = (
-            PatchDiscriminator(net.channels, weights.discriminator_width, weights.discriminator_layers)
+            PatchDiscriminator(
+                net.channels, weights.discriminator_width, weights.discriminator_layers
+            )
             if weights.adversarial_weight
             else None
         )
         if self.discriminator is not None:
             self.discriminator.initialize()
-        self.pair: tuple[Tensor, Tensor] | None = None          # pictures and reconstructions of this step
 
-    def similarity(self, reconstruction: Tensor, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def similarity(
+        self, reconstruction: Tensor, images: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """w_x pixels + w_p LPIPS of (B, C, H, W), and the two terms by name."""
         pixels = pixel_loss(self.weights.pixel, reconstruction, images)
         total, terms = self.weights.pixel_weight * pixels, {self.weights.pixel: pixels.detach()}
@@ -85,23 +92,17 @@ class TokenizerLoss(nn.Module):
             total, terms["lpips"] = total + self.weights.perceptual_weight * lpips, lpips.detach()
         return total, terms
 
-    def fake(self, net: Tokenizer, images: Tensor) -> Tensor:
-        """The reconstruction of these pictures, (B, C, H, W); the one just made if it was of them."""
-        if self.pair is not None and self.pair[0] is images:
-            return self.pair[1]
-        with torch.no_grad():  # another part of an accumulated batch came between
-            made: Tensor = net(images)[0]
-            return made
-
-    def adversarial(self, net: Tokenizer, reconstruction: Tensor, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def adversarial(
+        self, net: Tokenizer, reconstruction: Tensor, images: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """A scalar whose value is L_rec - lambda A(x^) and whose gradient by `reconstruction` is exact."""
         if self.discriminator is None:
             raise ValueError("adversarial_weight is 0: there is no discriminator")
         picture = reconstruction.detach().requires_grad_()
         similar, terms = self.similarity(picture, images)
         believed = self.discriminator(picture).mean()
-        (pull,) = torch.autograd.grad(similar, picture)                               # (B, C, H, W)
-        (push,) = torch.autograd.grad(-believed, picture)                             # (B, C, H, W)
+        (pull,) = torch.autograd.grad(similar, picture)  # (B, C, H, W)
+        (push,) = torch.autograd.grad(-believed, picture)  # (B, C, H, W)
         last = net.last_layer()
         (by_pull,) = torch.autograd.grad(reconstruction, last, pull, retain_graph=True)
         (by_push,) = torch.autograd.grad(reconstruction, last, push, retain_graph=True)
@@ -109,36 +110,44 @@ class TokenizerLoss(nn.Module):
         slope = pull + weight * push
         value = similar.detach() - weight * believed.detach()
         linear = (reconstruction * slope).sum()
-        return value + linear - linear.detach(), terms | {"adaptive": weight, "believed": believed.detach()}
+        return value + linear - linear.detach(), terms | {
+            "adaptive": weight,
+            "believed": believed.detach(),
+        }
 
 
 def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
     """One objective (VQ-VAE) or two (VQ-GAN); `table` is the recipe's [objective], read by `Weights`."""
     weights = Weights.of(table)
     shared = TokenizerLoss(net, weights)
-    parts: list[nn.Module] = [net.post_quant_conv, net.decoder] if weights.train == "decoder" else [net]
+    parts: list[nn.Module] = (
+        [net.post_quant_conv, net.decoder] if weights.train == "decoder" else [net]
+    )
     trained = [parameter for part in parts for parameter in part.parameters()]
 
-    def generator(batch: Mapping[str, Any], step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
+    def generator(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         images = batch["images"]
         reconstruction, quantized = net(images) if weights.train == "all" else net.redraw(images)
-        shared.pair = (images, reconstruction.detach())
-        playing = shared.discriminator is not None and step >= weights.adversarial_start and torch.is_grad_enabled()
-        score = shared.adversarial(net, reconstruction, images) if playing else shared.similarity(reconstruction, images)
-        total, terms = score[0] + weights.quantizer_weight * quantized.loss, score[1]
+        batch["reconstruction"] = reconstruction.detach()  # for the discriminator
+        playing = shared.discriminator is not None and step >= weights.adversarial_start
+        if playing and torch.is_grad_enabled():
+            similar, terms = shared.adversarial(net, reconstruction, images)
+        else:
+            similar, terms = shared.similarity(reconstruction, images)
+        total = similar + weights.quantizer_weight * quantized.loss
         return total, terms | {"quantizer": quantized.loss.detach()} | dict(quantized.metrics)
 
     found = [Objective("autoencoder", trained, generator, module=shared)]
     if shared.discriminator is not None:
         critic = shared.discriminator
 
-        def discriminator(batch: Mapping[str, Any], step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
-            images = batch["images"]
-            fake = shared.fake(net, images)
-            real_logits, fake_logits = critic(images), critic(fake)
+        def discriminator(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
+            real_logits, fake_logits = critic(batch["images"]), critic(batch["reconstruction"])
             loss = hinge_loss(real_logits, fake_logits)
             return loss, {"real": real_logits.detach().mean(), "fake": fake_logits.detach().mean()}
 
         parameters = list(critic.parameters())
-        found.append(Objective("discriminator", parameters, discriminator, start=weights.adversarial_start))
+        found.append(
+            Objective("discriminator", parameters, discriminator, start=weights.adversarial_start)
+        )
     return found

@@ -21,7 +21,10 @@ from typing import Any
 BENCHMARKS = {
     "importing": ("import zoo and zoo list, in CPU seconds of a fresh process", 9),
     "building": ("a fresh process up to a built VQGAN, against diffusers'", 7),
-    "loading": ("load a 900 MB model: time and peak memory against the floor and against copying", 7),
+    "loading": (
+        "load a 900 MB model: time and peak memory against the floor and against copying",
+        7,
+    ),
     "codec": ("VQGAN f16 encode and decode against taming-transformers and diffusers", 7),
     "lookup": ("nearest of 16,384 codes of 256 against taming and vector-quantize-pytorch", 21),
     "training": ("a VQGAN training step against taming's", 9),
@@ -43,7 +46,15 @@ def main() -> int:
     for name in asked.names or BENCHMARKS:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "results.json")
-            command = [sys.executable, "-m", "tests.benchmarks", name, "--child", "--json", str(out)]
+            command = [
+                sys.executable,
+                "-m",
+                "tests.benchmarks",
+                name,
+                "--child",
+                "--json",
+                str(out),
+            ]
             command += ["--rounds", str(asked.rounds or BENCHMARKS[name][1])]
             places = [str(ROOT), str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")]
             environment = {
@@ -58,7 +69,11 @@ def main() -> int:
     if asked.json:
         Path(asked.json).write_text(json.dumps(results, indent=1) + "\n")
     verdicts = [each["verdict"] for each in results]
-    print(", ".join(f"{verdicts.count(v)} {v}" for v in ("pass", "MISS", "inconclusive") if v in verdicts))
+    print(
+        ", ".join(
+            f"{verdicts.count(v)} {v}" for v in ("pass", "MISS", "inconclusive") if v in verdicts
+        )
+    )
     if failed or "MISS" in verdicts:
         return 1
     return 2 if "inconclusive" in verdicts else 0
@@ -82,13 +97,19 @@ def _child(name: str, rounds: int, out: str) -> int:
     after = Floors.now()
     print(f"  {before.moved(after)}", flush=True)
     floors = {"before": vars(before), "after": vars(after)}
-    Path(out).write_text(json.dumps([{**each.json(), "benchmark": name, "floors": floors} for each in results]))
+    Path(out).write_text(
+        json.dumps([{**each.json(), "benchmark": name, "floors": floors} for each in results])
+    )
     return 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="zoo bench", description="Measure genzoo side by side with its peers.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all without one")
+    parser = argparse.ArgumentParser(
+        prog="zoo bench", description="Measure genzoo side by side with its peers."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all without one"
+    )
     parser.add_argument("--list", action="store_true", help="what there is, and stop")
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each (at least 3)")
     parser.add_argument("--json", metavar="FILE", help="write every number there")

@@ -58,4 +58,6 @@ def run(rounds: int) -> Iterator[Result | str]:
     yield found.judge("process to a built VQGAN", "ours", "diffusers", TARGET)
     for other in ("diffusers, initialised", "import torch"):
         ratio = found.ratio("ours", other, "cpu")
-        yield Result(f"{other} / ours", "info", f"CPU {ratio.text()}", {"cpu_pairs": list(ratio.pairs)})
+        yield Result(
+            f"{other} / ours", "info", f"CPU {ratio.text()}", {"cpu_pairs": list(ratio.pairs)}
+        )

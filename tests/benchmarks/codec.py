@@ -20,7 +20,9 @@ import zoo
 from tests.benchmarks.harness import Result, agree, measure
 from tests.benchmarks.peers import CODES, IMAGENET_F16, peer, spread_codes, taming_model
 
-TOLERANCE = 2e-4  # on latents and pictures of scale 1 to 3: float32 through 50 layers in another order
+TOLERANCE = (
+    2e-4  # on latents and pictures of scale 1 to 3: float32 through 50 layers in another order
+)
 TAMING = {"encode": (1.25, 1.5), "decode": (1.25, 1.5)}
 DIFFUSERS = 1.1
 SIDE = 256

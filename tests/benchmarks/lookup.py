@@ -61,5 +61,8 @@ def run(rounds: int) -> Iterator[Result | str]:
     yield found.judge("codebook lookup", "ours", "vector-quantize-pytorch", LUCIDRAINS)
     floor = found.ratio("ours", "matrix product alone", "cpu").median
     yield Result(
-        "codebook lookup", "info", f"the matrix product is {floor:.0%} of our CPU time", {"floor": floor}
+        "codebook lookup",
+        "info",
+        f"the matrix product is {floor:.0%} of our CPU time",
+        {"floor": floor},
     )

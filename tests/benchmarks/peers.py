@@ -51,7 +51,9 @@ IMAGENET_F16 = {
 CODES = 16384
 
 
-def taming_model(ddconfig: dict[str, Any] = IMAGENET_F16, codes: int = CODES, dim: int = 256) -> Any:
+def taming_model(
+    ddconfig: dict[str, Any] = IMAGENET_F16, codes: int = CODES, dim: int = 256
+) -> Any:
     """taming's VQModel (taming/models/vqgan.py) without Lightning: same children, same names, same arithmetic."""
     from torch import nn
 

@@ -40,7 +40,9 @@ def run_python(arguments: Sequence[str], environment: Mapping[str, str] | None =
         out.seek(0)
         said = out.read().decode(errors="replace")
     if process.returncode:
-        raise SystemExit(f"python {' '.join(arguments)[:300]}\nexited with {process.returncode}:\n{said}")
+        raise SystemExit(
+            f"python {' '.join(arguments)[:300]}\nexited with {process.returncode}:\n{said}"
+        )
     unit = 1 if sys.platform == "darwin" else 1024
     return Spent(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, said)
 

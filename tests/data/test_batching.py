@@ -46,7 +46,8 @@ def test_an_epoch_shows_no_picture_twice_and_epochs_differ():
 
 def test_seeds_differ():
     assert any(
-        not torch.equal(a["labels"], b["labels"]) for a, b in zip(taken(seed=0), taken(seed=1), strict=True)
+        not torch.equal(a["labels"], b["labels"])
+        for a, b in zip(taken(seed=0), taken(seed=1), strict=True)
     )
 
 
@@ -68,7 +69,9 @@ def test_images_are_in_range_and_some_are_mirrored():
     assert dark_right.any()
 
 
-@pytest.mark.parametrize(("batch", "world", "says"), [(16, 1, "fewer than a batch"), (5, 2, "divide")])
+@pytest.mark.parametrize(
+    ("batch", "world", "says"), [(16, 1, "fewer than a batch"), (5, 2, "divide")]
+)
 def test_impossible_batches_are_refused(batch, world, says):
     with pytest.raises(DataError, match=says):
         next(batches(Ramp(10), batch, world=world))

@@ -8,7 +8,10 @@ import pytest
 from zoo.data.built import ABOUT, BuiltSet, write
 from zoo.errors import DataError
 
-ABOUT_TOY = {"name": "toy", "sources": [{"licence": "MIT"}, {"licence": "CC0-1.0"}, {"licence": "MIT"}]}
+ABOUT_TOY = {
+    "name": "toy",
+    "sources": [{"licence": "MIT"}, {"licence": "CC0-1.0"}, {"licence": "MIT"}],
+}
 
 
 def toy(count=7):

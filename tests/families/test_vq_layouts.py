@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from zoo.errors import ForeignError
 from zoo_vq import layouts
 from zoo_vq.remap import Remap

@@ -34,12 +34,17 @@ def test_doubling_is_nearest_then_the_convolution(shape, dtype):
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 
-def test_halving_pads_below_and_right():
-    net = Downsample(4)
-    x = torch.randn(2, 4, 6, 8)
-    padded = torch.zeros(2, 4, 7, 9)
-    padded[:, :, :6, :8] = x
-    torch.testing.assert_close(net(x), F.conv2d(padded, net.conv.weight, net.conv.bias, stride=2))
+@pytest.mark.parametrize("size", [(6, 8), (5, 9), (64, 80), (65, 80)])
+@torch.no_grad()
+def test_halving_pads_below_and_right(size):
+    height, width = size
+    net, x = Downsample(4), torch.randn(2, 4, height, width)
+    padded = torch.zeros(2, 4, height + 1, width + 1)
+    padded[:, :, :height, :width] = x
+    want = F.conv2d(padded, net.conv.weight, net.conv.bias, stride=2)
+    torch.testing.assert_close(net(x), want)
+    with torch.enable_grad():
+        torch.testing.assert_close(net(x), want)
     torch.testing.assert_close(Downsample(4, conv=False)(x), F.avg_pool2d(x, 2))
 
 

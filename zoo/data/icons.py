@@ -53,6 +53,8 @@ LICENCES = ("Apache-2.0", "MIT", "CC-BY-4.0", "CC0-1.0")
 LEFT_OUT = re.compile(
     r"skin-tone|-(light|medium-light|medium|medium-dark|dark)(-skin)?(-|$)|^flag|-flag$|^flag-for"
 )
+# One drawing at several sizes (`star-16`, `star-20`): a held-out one whose twin is trained on is in neither split.
+SIZES, SIZED = re.compile(r"-\d+$"), ("fluent-color",)
 BLANK = 3.0  # standard deviation of pixels below which a picture is empty (white on white)
 
 Job = tuple[str, str, str, float, float, int]
@@ -68,6 +70,8 @@ def pictures(
         raise DataError("Rendering icons needs resvg: pip install 'genzoo[data]'.") from error
     jobs = [job for name, collection in sources.items() for job in _jobs(name, collection, size)]
     seen: set[bytes] = set()
+    named = ((style, name) for style, name, *_ in jobs if style in SIZED)
+    trained = {(style, SIZES.sub("", name)) for style, name in named if not held_out(style, name)}
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(_render, jobs, chunksize=64)
         for (style, name, *_), picture in zip(
@@ -76,7 +80,10 @@ def pictures(
             if picture is None or (digest := hashlib.sha256(picture.tobytes()).digest()) in seen:
                 continue
             seen.add(digest)
-            split = "test" if held_out(style, name) else "train"
+            held = held_out(style, name)
+            if held and (style, SIZES.sub("", name)) in trained:
+                continue
+            split = "test" if held else "train"
             yield split, picture, {"name": name, "set": style, "caption": name.replace("-", " ")}
 
 
@@ -91,7 +98,9 @@ def collections(archive: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         facts = found["collections.json"][name]
         licence, author = facts["license"], facts["author"]
         if licence.get("spdx") not in LICENCES:
-            raise DataError(f"{archive}: the set {name!r} is under {licence}, not one of {LICENCES}.")
+            raise DataError(
+                f"{archive}: the set {name!r} is under {licence}, not one of {LICENCES}."
+            )
         drawings[name] = found[f"json/{name}.json"]
         credit = {"attribution": f"{facts['name']} by {author['name']}", "url": author.get("url")}
         about.append({"set": name, "licence": licence["spdx"], **credit})
@@ -137,7 +146,9 @@ def _render(job: Job) -> NDArray[np.uint8] | None:
     style, name, svg, width, height, size = job
     sides: dict[str, int] = {"width": size} if width >= height else {"height": size}
     try:
-        drawn = resvg_py.svg_to_bytes(svg_string=svg, background="white", skip_system_fonts=True, **sides)
+        drawn = resvg_py.svg_to_bytes(
+            svg_string=svg, background="white", skip_system_fonts=True, **sides
+        )
     except ValueError as error:
         raise DataError(f"{style}:{name} cannot be rendered: {error}.") from error
     picture = Image.open(io.BytesIO(bytes(drawn))).convert("RGB")
@@ -149,7 +160,9 @@ def _render(job: Job) -> NDArray[np.uint8] | None:
     return None if pixels.std() < BLANK else pixels
 
 
-def source(size: int) -> tuple[Iterator[tuple[str, NDArray[np.uint8], dict[str, Any]]], dict[str, Any]]:
+def source(
+    size: int,
+) -> tuple[Iterator[tuple[str, NDArray[np.uint8], dict[str, Any]]], dict[str, Any]]:
     """The pictures and what data.json says of them."""
     drawings, about = collections(fetch(PACKAGE))
     return pictures(size, drawings), {"sets": about}

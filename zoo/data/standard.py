@@ -44,18 +44,33 @@ CIFAR10 = Package(
     "none stated by its authors",
     "Alex Krizhevsky, Vinod Nair, Geoffrey Hinton",
 )
-FASHIONS = "t-shirt,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot".split(",")
-OBJECTS = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck".split(",")
+FASHIONS = [
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+]
+OBJECTS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
 def mnist(size: int) -> tuple[Pictures, dict[str, Any]]:
     """28 x 28 grey digits, 60,000 + 10,000."""
-    return _digits(MNIST, "package/data", "", [str(digit) for digit in range(10)]), _labelled("0123456789")
+    return _digits(MNIST, "package/data", "", [str(digit) for digit in range(10)]), _labelled(
+        "0123456789"
+    )
 
 
 def fashion_mnist(size: int) -> tuple[Pictures, dict[str, Any]]:
     """28 x 28 grey pieces of clothing, 60,000 + 10,000."""
-    return _digits(FASHION, "usr/share/datasets/fashion-mnist", ".gz", FASHIONS), _labelled(FASHIONS)
+    return _digits(FASHION, "usr/share/datasets/fashion-mnist", ".gz", FASHIONS), _labelled(
+        FASHIONS
+    )
 
 
 def cifar10(size: int) -> tuple[Pictures, dict[str, Any]]:

@@ -31,6 +31,7 @@ _TAPS = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], device="cpu
 _FOLD = torch.kron(_TAPS, _TAPS)  # (16, 9)
 # Below this many input pixels, of a picture or a training batch, folding weights does not pay.
 _FOLD_PIXELS = 1024
+_SPLIT_PIXELS = 64 * 64  # smaller maps are cheaper to pad than to take apart
 
 
 class ResnetBlock(nn.Module):
@@ -87,7 +88,17 @@ class Downsample(nn.Module):
         """Halve; see the class."""
         if self.conv is None:
             return F.avg_pool2d(x, 2)
-        out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))
+        even = x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0
+        if torch.is_grad_enabled() or not even or x.shape[2:].numel() < _SPLIT_PIXELS:
+            out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))
+            return out
+        # Without a padded copy of all of x: the inside, then the row and the column at the zeros.
+        inside = self.conv(x)
+        shape = (*inside.shape[:2], x.shape[2] // 2, x.shape[3] // 2)
+        out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        out[:, :, :-1, :-1] = inside
+        out[:, :, -1:] = self.conv(F.pad(x[:, :, -2:], (0, 1, 0, 1)))
+        out[:, :, :, -1:] = self.conv(F.pad(x[:, :, :, -2:], (0, 1, 0, 1)))
         return out
 
 

@@ -45,6 +45,12 @@ def one_image_does_not_change_the_latents_of_another(subject: Subject) -> None:
     )
 
 
+def a_drawn_latent_depends_on_its_seed_and_place_alone(subject: Subject) -> None:
+    model, images = subject.giving("encode"), subject.images
+    drawn, alone = model.encode(images, seed=3)[:1], model.encode(images[:1], seed=3)
+    same(drawn, alone, subject.tolerance, "the latent drawn for image 0 of 3 and for image 0 of 1")
+
+
 def decoded_images_have_the_shape_of_the_card(subject: Subject) -> None:
     back = subject.giving("decode").decode(latents(subject))
     want(
@@ -104,6 +110,7 @@ CHECKS = (
     latents_have_the_shape_and_type_of_the_card,
     encoding_without_a_generator_is_deterministic,
     one_image_does_not_change_the_latents_of_another,
+    a_drawn_latent_depends_on_its_seed_and_place_alone,
     decoded_images_have_the_shape_of_the_card,
     one_latent_does_not_change_the_image_of_another,
     decode_inverts_encode_where_the_family_is_lossless,

@@ -113,8 +113,9 @@ class DiscriminatorRunner:
         out["logits_actnorm_init"] = net(x)
         out |= {f"after_init.{k}": v for k, v in net.state_dict().items()}
         for name in set(case.outputs) - set(out):
-            kept = [key for key in net.state_dict() if name.endswith(f".{key}")]
-            out |= {name: net.state_dict()[key] for key in kept}
+            for key, value in net.state_dict().items():
+                if name.endswith(f".{key}"):
+                    out[name] = value
         return {k: v.detach() for k, v in out.items()}
 
     def _fresh(self, case: Case) -> PatchDiscriminator:
