@@ -48,7 +48,12 @@ def list_(
     if not found:
         names = hub.names()
         close = nearest(patterns[0], names) if patterns else ""
-        filters = {"--family": family, "--license": licence, "--task": task, "--max-size": max_size}
+        filters = {
+            "--family": family,
+            "--license": licence,
+            "--task": task,
+            "--max-size": max_size and size_text(max_size),
+        }
         asked = [*patterns, *(f"{key} {value}" for key, value in filters.items() if value)]
         if not asked:
             click.echo("No model is on this machine yet; `zoo show hf:ORG/REPO` fetches a card.")
