@@ -123,5 +123,11 @@ def _code(error: ZooError) -> int:
     return 2 if isinstance(error, (*ASKED_WRONGLY, RecipeError)) else 1
 
 
-def _one_line(message: Warning | str, *_: object) -> str:
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
     return f"zoo: {message}\n"
