@@ -163,8 +163,9 @@ class BuiltSet:
 
     @property
     def licences(self) -> list[str]:
-        """Of the sources, each once."""
-        return sorted({source["licence"] for source in self.about["sources"]})
+        """Of the pictures, each once: those of the sets of drawings, or of the sources."""
+        named = self.about.get("sets") or self.about["sources"]
+        return sorted({each["licence"] for each in named})
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -145,6 +145,7 @@ def save(
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(kept, unfinished, {"format": "pt", **(metadata or {})})
+        unfinished.chmod(0o644)  # the library writes for its owner alone, but stores are shared
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
