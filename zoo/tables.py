@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from zoo.card import Card
 
+SHOWN = 4  # metrics of a card, its first; the others stand in the card
 COLUMNS = ("model", "family", "images", "latents", "size", "license", "measured")
 
 
@@ -22,7 +23,7 @@ def _row(card: Card) -> tuple[str, ...]:
         latents = f"{'x'.join(map(str, card.latent))} {kind}"
     measured = [
         f"{each.name} {each.value:.4g}{f' {each.unit}' if each.unit else ''} ({each.data})"
-        for each in card.metrics
+        for each in card.metrics[:SHOWN]
     ]
     return (
         f"[{card.title}](model_cards/{card.name}/README.md)",

@@ -1,10 +1,10 @@
 """Encoding and decoding pictures that are larger than memory, tile by tile.
 
 A picture of more than `LIMIT` pixels is cut into tiles of `TILE` pixels a side that each see `MARGIN` pixels of their
-neighbours. Tokens of the margins are dropped; decoded margins are blended linearly, with weights a and 1 - a
-across the seam. A convolution inside the margin's reach gives what it gives on the whole picture; group norms and
-attention see one tile instead, so tokens near a seam may differ from those of a machine with room for all of it. Pictures of up to
-`LIMIT` pixels are never tiled, whatever the machine: tokens do not depend on it.
+neighbours. Tokens of the margins are dropped; decoded margins are blended linearly, with weights a and 1 - a across
+the seam. A convolution inside the margin's reach gives what it gives on the whole picture; group norms and attention
+see one tile instead, so tokens near a seam may differ from those of a machine with room for all of it. Pictures of up
+to `LIMIT` pixels are never tiled, whatever the machine: tokens do not depend on it.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@
     lambda = w_a |d L_rec / d W| / (|d A(x^) / d W| + 1e-4)      W the decoder's last layer
     L_A   = mean max(0, 1 - A(x)) + mean max(0, 1 + A(x^))
 
-Esser et al., 2020, arXiv:2012.09841, equations 6 and 7. The two gradients are taken at the picture x^ first: one pass
-through LPIPS and one through A give both lambda (two products with the last layer alone) and the gradient that goes
-on through the decoder, where differentiating the losses by W directly would walk LPIPS and A twice.
+Esser et al., 2020, arXiv:2012.09841, equations 6 and 7; for a dVAE -log p(x | q) of the logit-Laplace distribution
+instead of the pixels, see `zoo_vq.dvae`. The two gradients are taken at the picture x^ first: one pass through LPIPS
+and one through A give both lambda (two products with the last layer alone) and the gradient that goes on through the
+decoder, where differentiating the losses by W directly would walk LPIPS and A twice.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from zoo.errors import RequestError, nearest
 from zoo.nn.discriminator import PatchDiscriminator, hinge_loss
 from zoo.nn.lpips import LPIPS
 from zoo.train.objective import Batch, Objective
+from zoo_vq import dvae
 from zoo_vq.net import Tokenizer
 
 
@@ -30,7 +32,7 @@ from zoo_vq.net import Tokenizer
 class Weights:
     """The recipe's [objective] table; a weight of 0 leaves its term out."""
 
-    pixel: Literal["l1", "l2"] = "l1"
+    pixel: Literal["l1", "l2", "logit-laplace"] = "l1"
     pixel_weight: float = 1.0
     perceptual: Literal["alex", "vgg"] = "alex"
     perceptual_weight: float = 0.0
@@ -139,6 +141,25 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
         total = similar + weights.quantizer_weight * quantized.loss
         return total, terms | {"quantizer": quantized.loss.detach()} | dict(quantized.metrics)
 
+    def likelihood(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
+        quantized = net.quantize(net.latents(batch["images"]))
+        statistics = net.decoder.statistics(net.post_quant_conv(quantized.codes))
+        nats = -dvae.logit_laplace(batch["images"], *statistics).mean()
+        total = weights.pixel_weight * nats + weights.quantizer_weight * quantized.loss
+        return total, {"nats": nats.detach()} | dict(quantized.metrics)
+
+    if weights.pixel == "logit-laplace":
+        if not isinstance(net.decoder, dvae.Decoder):
+            raise RequestError(
+                'pixel = "logit-laplace" needs a decoder that gives a distribution (kind = "dvae"); '
+                f"this one is {type(net.decoder).__module__}.{type(net.decoder).__name__}."
+            )
+        if weights.perceptual_weight or weights.adversarial_weight or weights.train != "all":
+            raise RequestError(
+                'pixel = "logit-laplace" is a likelihood by itself: leave out perceptual_weight, '
+                "adversarial_weight and train."
+            )
+        return [Objective("autoencoder", trained, likelihood)]
     found = [Objective("autoencoder", trained, generator, module=shared)]
     if shared.discriminator is not None:
         critic = shared.discriminator

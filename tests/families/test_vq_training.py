@@ -116,3 +116,37 @@ def test_an_unknown_term_is_refused_with_the_nearest_name():
 def test_the_hook_answers():
     found = family("vq").call("objectives", net=tokenizer(CONFIG), recipe={})
     assert [each.name for each in found] == ["autoencoder"]
+
+
+DVAE = {
+    "quant_conv": False,
+    "post_quant_conv": False,
+    "encoder": {"kind": "dvae", "channels": 3, "latent": 12, "hidden": 16, "blocks": 1},
+    "decoder": {"kind": "dvae", "channels": 3, "latent": 12, "hidden": 16, "blocks": 1, "start": 8},
+    "quantizer": {"kind": "gumbel", "codes": 12, "width": None},
+}
+
+
+def test_a_dvae_trains_by_its_likelihood():
+    torch.manual_seed(0)
+    net = tokenizer(DVAE).train()
+    [only] = objectives(net, {"pixel": "logit-laplace"})
+    images = (torch.rand(2, 3, 1, 1) - 0.5).expand(2, 3, 16, 16)
+    optimizer = torch.optim.Adam(only.parameters, 1e-2)
+    nats = []
+    for step in range(60):
+        loss, metrics = only.loss({"images": images}, step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        nats.append(float(metrics["nats"]))
+    assert nats[-1] < nats[0] - 0.5
+
+
+@pytest.mark.parametrize(
+    ("config", "table", "says"),
+    [(CONFIG, {}, "needs a decoder"), (DVAE, {"adversarial_weight": 0.1}, "leave out")],
+)
+def test_a_likelihood_that_cannot_be_is_refused(config, table, says):
+    with pytest.raises(RequestError, match=says):
+        objectives(tokenizer(config), {"pixel": "logit-laplace", **table})
