@@ -105,7 +105,10 @@ def upcast(tensor: Tensor) -> Tensor:
 class Runner(Protocol):
     """Runs cases of one kind."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of the kind, for reports."""
+        ...
 
     def recognise(self, case: Case) -> bool:
         """Whether the case is of this kind, by its files and the names in them; cheap."""

@@ -61,7 +61,8 @@ def pixel_loss(kind: str, reconstruction: Tensor, images: Tensor) -> Tensor:
 
 def balance(reconstruction: Tensor, adversarial: Tensor, weight: float) -> Tensor:
     """The weight lambda () from the two losses' gradients at the last layer, any shapes; at most 1e4 times `weight`."""
-    return weight * (reconstruction.norm() / (adversarial.norm() + 1e-4)).clamp(0.0, 1e4)
+    ratio: Tensor = reconstruction.norm() / (adversarial.norm() + 1e-4)
+    return weight * ratio.clamp(0.0, 1e4)
 
 
 class TokenizerLoss(nn.Module):
@@ -86,7 +87,8 @@ class TokenizerLoss(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """w_x pixels + w_p LPIPS of (B, C, H, W), and the two terms by name."""
         pixels = pixel_loss(self.weights.pixel, reconstruction, images)
-        total, terms = self.weights.pixel_weight * pixels, {self.weights.pixel: pixels.detach()}
+        total = self.weights.pixel_weight * pixels
+        terms: dict[str, Tensor] = {self.weights.pixel: pixels.detach()}
         if self.perceptual is not None:
             lpips = self.perceptual(reconstruction, images).mean()
             total, terms["lpips"] = total + self.weights.perceptual_weight * lpips, lpips.detach()

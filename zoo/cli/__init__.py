@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code: 0 done, 1 failed, 2 asked wrongly."""
     debug = os.environ.get("ZOO_DEBUG", "") not in ("", "0")
     if not debug:
-        warnings.formatwarning = _one_line
+        warnings.formatwarning = _one_line  # type: ignore[assignment]  # fewer names, same call
     try:
         code = cli.main(args=arguments, prog_name="zoo", standalone_mode=False)
     except click.ClickException as error:
@@ -123,5 +123,11 @@ def _code(error: ZooError) -> int:
     return 2 if isinstance(error, (*ASKED_WRONGLY, RecipeError)) else 1
 
 
-def _one_line(message: Warning | str, *_: object) -> str:
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
     return f"zoo: {message}\n"

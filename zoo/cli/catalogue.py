@@ -48,12 +48,22 @@ def list_(
     if not found:
         names = hub.names()
         close = nearest(patterns[0], names) if patterns else ""
-        filters = {"--family": family, "--license": licence, "--task": task, "--max-size": max_size}
-        asked = [*patterns, *(f"{key} {value}" for key, value in filters.items() if value)]
+        filters = {
+            "--family": family,
+            "--license": licence,
+            "--task": task,
+            "--max-size": None if max_size is None else size_text(max_size),
+        }
+        asked = [
+            *patterns,
+            *(f"{key} {value}" for key, value in filters.items() if value is not None),
+        ]
         if not asked:
             click.echo("No model is on this machine yet; `zoo show hf:ORG/REPO` fetches a card.")
             return
-        raise UnknownModel(f"No model is {' '.join(asked)}.{close} There are: {listed(names)}.")
+        raise UnknownModel(
+            f"No model matches {', '.join(asked)}.{close} There are: {listed(names)}."
+        )
     header = ["name", "version", "family", "images", "latents", "size", "licence"]
     rows = [
         [

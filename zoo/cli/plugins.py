@@ -38,7 +38,7 @@ def plugins(names: tuple[str, ...], as_json: bool) -> None:
             if "hooks" in row
         ]
         click.echo(columns(["family", "distribution", "hooks"], cells))
-        for error in broken:
-            click.echo(f"zoo: {error}", err=True)
+        for each in broken:
+            click.echo(f"zoo: {each}", err=True)
     if broken:
         raise SystemExit(1)

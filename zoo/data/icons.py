@@ -144,10 +144,14 @@ def _render(job: Job) -> NDArray[np.uint8] | None:
     from PIL import Image
 
     style, name, svg, width, height, size = job
-    sides: dict[str, int] = {"width": size} if width >= height else {"height": size}
+    wide = width >= height
     try:
         drawn = resvg_py.svg_to_bytes(
-            svg_string=svg, background="white", skip_system_fonts=True, **sides
+            svg_string=svg,
+            background="white",
+            skip_system_fonts=True,
+            width=size if wide else None,
+            height=None if wide else size,
         )
     except ValueError as error:
         raise DataError(f"{style}:{name} cannot be rendered: {error}.") from error

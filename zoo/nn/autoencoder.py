@@ -22,36 +22,42 @@ from zoo.nn.residual import Downsample, ResnetBlock, Upsample
 _LARGE = 96 * 96
 
 
-def laid_out(x: Tensor, pixels: int) -> Tensor:
-    """(B, C, H, W) in the memory layout that is fast for pictures of so many pixels each.
+def laid_out(x: Tensor, level: int) -> Tensor:
+    """A map (B, C, H, W) of a picture 2 ** level times as wide, in the memory layout that is fast.
 
-    On a CPU that is channels-last, for training and for large pictures. Small ones cost little
-    either way, and torch's convolutions round half as much on the usual layout. Elsewhere the
-    caller's choice stands.
+    On a CPU that is channels-last, for training and for large pictures. Small ones cost little either way, and
+    torch's convolutions round half as much on the usual layout; where there are fewer positions than channels, weights
+    are larger than maps and the usual layout spares turning them. Elsewhere the caller's choice stands.
     """
     if x.device.type != "cpu":
         return x
-    large = pixels >= _LARGE or torch.is_grad_enabled()
-    return x.contiguous(memory_format=torch.channels_last if large else torch.contiguous_format)
+    area, last = x.shape[2:].numel(), torch.channels_last
+    if torch.is_grad_enabled() or (area * 4**level >= _LARGE and area >= x.shape[1]):
+        return x.contiguous(memory_format=last)
+    return x.contiguous()
 
 
 class Level(nn.Module):
-    """Residual blocks at one resolution, each followed by attention or not."""
+    """Residual blocks at one resolution, 1 / 2 ** index of a picture's, attention after each or not."""
 
     downsample: nn.Module
     upsample: nn.Module
 
-    def __init__(self, blocks: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> None:
+    def __init__(
+        self, index: int, blocks: Sequence[nn.Module], attentions: Sequence[nn.Module]
+    ) -> None:
         super().__init__()
+        self.index = index
         self.block = nn.ModuleList(blocks)
         self.attn = nn.ModuleList(attentions)
 
     def forward(self, h: Tensor, z: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W); z conditions the norms."""
-        for index, block in enumerate(self.block):
+        h = laid_out(h, self.index)
+        for number, block in enumerate(self.block):
             h = block(h, z)
             if len(self.attn):
-                h = self.attn[index](h, z)
+                h = self.attn[number](h, z)
         return h
 
 
@@ -113,7 +119,7 @@ class Encoder(nn.Module):
                 attention_block(attention_kind, outputs, groups)
                 for _ in range(blocks if index in attention else 0)
             ]
-            level = Level(inside, seen)
+            level = Level(index, inside, seen)
             if index != len(widths) - 1:
                 level.downsample = Downsample(outputs, resample_conv)
             self.down.append(level)
@@ -125,7 +131,7 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode; see the class."""
-        h = self.conv_in(laid_out(images, images.shape[2:].numel()))
+        h = self.conv_in(laid_out(images, 0))
         for index, each in enumerate(self.down):
             level = cast(Level, each)
             h = level(h)
@@ -187,7 +193,7 @@ class Decoder(nn.Module):
                 attention_block(attention_kind, outputs, groups, spatial)
                 for _ in range(blocks if index in attention else 0)
             ]
-            level = Level(inside, seen)
+            level = Level(index, inside, seen)
             if index != 0:
                 level.upsample = Upsample(outputs, resample_conv)
             levels.insert(0, level)
@@ -204,8 +210,9 @@ class Decoder(nn.Module):
             raise ValueError(
                 "this decoder's norms are conditioned on the quantised codes: pass them as z"
             )
-        h = self.conv_in(laid_out(h, h.shape[2:].numel() * 4 ** (len(self.up) - 1)))
-        h = self.mid(h, z)
+        deepest = len(self.up) - 1
+        h = self.conv_in(laid_out(h, deepest))
+        h = self.mid(laid_out(h, deepest), z)
         for index in reversed(range(len(self.up))):
             level = cast(Level, self.up[index])
             h = level(h, z)
