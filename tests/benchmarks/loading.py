@@ -31,19 +31,12 @@ from safetensors.torch import load_file
 import zoo
 from tests.benchmarks.harness import Result, Rounds
 from tests.benchmarks.processes import read_once
-from zoo.bare import shapes_only
 from zoo.card import Card
 from zoo.plugins import family
 from zoo.saving import described, write_card
 
 TIME, MEMORY = 1.15, 10.0
 WIDTHS = [352, 352, 704, 704, 1056]
-SIDES = {"latent": 256, "channels": 3, "widths": WIDTHS, "attention": [4], "groups": 32}
-CONFIG: dict[str, Any] = {
-    "encoder": {**SIDES, "blocks": 1},
-    "decoder": {**SIDES, "blocks": 1},
-    "quantizer": {"kind": "vector", "codes": 16384, "dim": 256, "learn": "gradient", "statistics": False},
-}
 WATCHED = "decoder.conv_out.weight"
 
 
@@ -58,8 +51,30 @@ class Load:
     checksum: float
 
 
-def build() -> torch.nn.Module:
-    net: torch.nn.Module = family("vq").call("build", config=CONFIG, parts={})
+def config(widths: list[int]) -> dict[str, Any]:
+    """A VQGAN of these widths, as a card writes it."""
+    sides = {
+        "latent": 256,
+        "channels": 3,
+        "widths": widths,
+        "blocks": 1,
+        "attention": [len(widths) - 1],
+        "groups": 32,
+    }
+    quantizer = {
+        "kind": "vector",
+        "codes": 16384,
+        "dim": 256,
+        "learn": "gradient",
+        "statistics": False,
+    }
+    return {"encoder": sides, "decoder": dict(sides), "quantizer": quantizer}
+
+
+def build(folder: Path) -> torch.nn.Module:
+    """The folder's net with its first, random values (or none, on the meta device)."""
+    card = Card.read(folder)
+    net: torch.nn.Module = family(card.family).call("build", config=card.config, parts={})
     return net
 
 
@@ -69,13 +84,13 @@ def ours(folder: Path) -> torch.nn.Module:
 
 def floor(folder: Path) -> torch.nn.Module:
     with torch.device("meta"):
-        net = build()
+        net = build(folder)
     net.load_state_dict(load_file(folder / "model.safetensors"), assign=True)
     return net.eval()
 
 
 def copying(folder: Path) -> torch.nn.Module:
-    net = build()
+    net = build(folder)
     net.load_state_dict(torch.load(folder / "last.ckpt", map_location="cpu")["state_dict"])
     return net.eval()
 
@@ -114,13 +129,18 @@ def run(rounds: int) -> Iterator[Result | str]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "wide")
         os.environ["ZOO_HOME"] = str(Path(place, "home"))
-        size = _write(folder)
+        small = Path(place, "small")
+        _write(small, config([32, 64]))
+        for load in (ours, floor, copying):
+            load(small)  # imports what each side imports, so that none pays for it below
+        size = _write(folder, config(WIDTHS))
         for name in ("model.safetensors", "last.ckpt"):
             read_once(folder / name)
-        for bare in (shapes_only, lambda: torch.device("meta")):
-            with bare():
-                build()  # imports the family's modules and torch's for meta tensors, so that no side pays for them
-        sides: dict[str, Callable[[Path], torch.nn.Module]] = {"ours": ours, "floor": floor, "copying": copying}
+        sides: dict[str, Callable[[Path], torch.nn.Module]] = {
+            "ours": ours,
+            "floor": floor,
+            "copying": copying,
+        }
         first = forked(ours, folder)
         loads: dict[str, list[Load]] = {name: [] for name in sides}
         for turn in range(rounds):
@@ -167,13 +187,13 @@ def _status(field: str) -> int:
     raise SystemExit(f"/proc/self/status has no {field}")
 
 
-def _write(folder: Path) -> int:
+def _write(folder: Path, shape: dict[str, Any]) -> int:
     """The model's folder, with a card, and the .ckpt; the bytes of weights."""
     from zoo import weights
 
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    state = build().state_dict()
+    state = family("vq").call("build", config=shape, parts={}).state_dict()
     file = folder / "model.safetensors"
     weights.save(file, state)
     torch.save({"state_dict": state}, folder / "last.ckpt")
@@ -183,7 +203,7 @@ def _write(folder: Path) -> int:
         family="vq",
         version="1.0.0",
         license="unknown",
-        config=CONFIG,
+        config=shape,
         image=(3, 256, 256),
         latent=(16, 16),
         latent_kind="tokens",
