@@ -35,9 +35,7 @@ def run(rounds: int) -> Iterator[Result | str]:
         cpu = [each.cpu for each in spent[name]]
         median = statistics.median(cpu)
         wall = statistics.median(each.wall for each in spent[name])
-        text = (
-            f"{median:.3f} s CPU [{min(cpu):.3f} .. {max(cpu):.3f}] (budget {budget} s), wall {wall:.3f} s"
-        )
+        text = f"{median:.3f} s CPU [{min(cpu):.3f} .. {max(cpu):.3f}] (budget {budget} s), wall {wall:.3f} s"
         numbers = {"budget": budget, "cpu_seconds": cpu}
         yield Result(name, "pass" if median <= budget else "MISS", text, numbers)
     for name in ("python", "import torch"):

@@ -41,8 +41,13 @@ DDCONFIG = {
     "dropout": 0.0,
 }
 ADVERSARIAL = 0.8
-RATE, BETAS = 1e-6, (0.5, 0.9)  # a small rate: the timed steps stay near the weights that were compared
-KINKS = 0.05  # |x - x^| has a kink: one pixel of 49,152 on its other side turns the gradient by 0.9 %
+RATE, BETAS = (
+    1e-6,
+    (0.5, 0.9),
+)  # a small rate: the timed steps stay near the weights that were compared
+KINKS = (
+    0.05  # |x - x^| has a kink: one pixel of 49,152 on its other side turns the gradient by 0.9 %
+)
 LOSS = {
     "pixel": "l1",
     "perceptual": "vgg",
@@ -141,7 +146,9 @@ def run(rounds: int) -> Iterator[Result | str]:
     yield found.judge("VQGAN training step", "ours", "taming", TARGET)
     yield found.judge("VQGAN training step", "ours", "taming, one pass", TARGET)
     rate = BATCH / min(found.wall["ours"])
-    yield Result("VQGAN training step", "info", f"{rate:.1f} pictures a second at best", {"rate": rate})
+    yield Result(
+        "VQGAN training step", "info", f"{rate:.1f} pictures a second at best", {"rate": rate}
+    )
 
 
 def _agree(ours: Ours, theirs: Taming, images: Tensor) -> Iterator[str]:
