@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from zoo.data import open_set
-from zoo.data.built import BuiltSet, write
 from zoo.data.folder import PictureFolder
+from zoo.data.storage import BuiltSet, write
 from zoo.errors import DataError
 
 
@@ -134,7 +134,7 @@ def test_a_damaged_set_names_the_file(tmp_path, file, text):
 
 def test_what_a_killed_build_left_is_swept_and_a_running_one_is_not(tmp_path):
     code = (
-        "import os, sys, pathlib, numpy as np; from zoo.data.built import write\n"
+        "import os, sys, pathlib, numpy as np; from zoo.data.storage import write\n"
         "def half():\n"
         "    yield 'train', np.zeros((4, 4, 3), np.uint8), {'name': 'a'}\n"
         "    os.kill(os.getpid(), 9)\n"

@@ -43,7 +43,7 @@ def build(name: str, size: int | None, out: Path | None, force: bool, as_json: b
 def list_(as_json: bool) -> None:
     """List the sets that can be built, and where they are if they are."""
     from zoo import data as sets
-    from zoo.data.opening import built
+    from zoo.data import built
 
     rows: list[dict[str, Any]] = []
     for name, about in sets.names().items():

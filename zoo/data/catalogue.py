@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data import icons, measuring, photographs, standard
-from zoo.data.built import ABOUT, write
 from zoo.data.packages import Package
 from zoo.data.split import RULE
+from zoo.data.storage import ABOUT, write
 from zoo.errors import DataError, listed, nearest
 from zoo.hub.home import home
 

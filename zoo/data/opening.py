@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from zoo.data.built import BuiltSet, is_built
 from zoo.data.catalogue import ENTRIES, place
 from zoo.data.folder import PictureFolder
+from zoo.data.storage import BuiltSet, is_built
 from zoo.errors import DataError, listed, nearest
 from zoo.hub.home import home
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo.data.built import ABOUT, BuiltSet, write
+from zoo.data.storage import ABOUT, BuiltSet, write
 from zoo.errors import DataError
 
 ABOUT_TOY = {
