@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-SHORTEST = 0.05  # seconds a measured call should last
-SPREAD = 1.5  # between the largest and the smallest ratio of all rounds
+SHORTEST = 0.2  # seconds a side should run in a round: short calls are repeated
+SPREAD = 1.5  # between the largest and the smallest ratio of the rounds
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,10 @@ class Ratio:
 
     @property
     def spread(self) -> float:
-        return max(self.pairs) / min(self.pairs)
+        """Largest over smallest, without the outermost tenth on either side (none of fewer than 10 pairs)."""
+        aside = len(self.pairs) // 10
+        inner = sorted(self.pairs)[aside : len(self.pairs) - aside]
+        return inner[-1] / inner[0]
 
     def text(self) -> str:
         low, high = self.quartiles

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 INSTALL = {
-    "taming": "pip install --no-deps taming-transformers-rom1504 einops torchvision",
+    "taming": "pip install --no-deps taming-transformers-rom1504 einops torchvision requests tqdm",
     "vector_quantize_pytorch": "pip install vector-quantize-pytorch",
     "diffusers": "pip install diffusers",
 }

@@ -83,7 +83,7 @@ def verify(path: str | Path, sha256: str, size: int | None = None, again: bool =
             "changed: fetch it again."
         )
     if path.suffix == ".safetensors":
-        refuse_not_finite(read(path), str(path))
+        _refuse_not_finite_file(path)
     if stat.st_size > ALWAYS:
         try:
             stamp.parent.mkdir(parents=True, exist_ok=True)
@@ -156,17 +156,42 @@ def refuse_not_finite(state: Mapping[str, Tensor], where: str) -> None:
 
     One sum a tensor; only a suspect is looked at twice.
     """
+    _refuse([name for name, each in state.items() if not _finite(each)], where)
+
+
+def _refuse_not_finite_file(path: Path) -> None:
+    """The same for a safetensors file, in pieces, so that the check needs no memory to speak of."""
     import torch
 
+    header = read_header(path)
+    piece = bytearray(PIECE)
     bad = []
-    for name, tensor in state.items():
-        if not tensor.dtype.is_floating_point or tensor.is_meta:
-            continue
-        values = tensor if tensor.dtype.itemsize > 1 else tensor.float()
-        wide = torch.promote_types(values.dtype, torch.float32)
-        suspect = not torch.isfinite(values.sum(dtype=wide))  # or finite numbers with a huge sum
-        if suspect and not torch.isfinite(values).all():
-            bad.append(name)
+    with path.open("rb") as file:
+        for name, each in header.tensors.items():
+            dtype: torch.dtype = getattr(torch, DTYPES[each.dtype])
+            if not dtype.is_floating_point:
+                continue
+            file.seek(header.data + each.start)
+            for first in range(each.start, each.end, PIECE):
+                count = file.readinto(memoryview(piece)[: each.end - first])
+                if not _finite(torch.frombuffer(piece, dtype=dtype, count=count // dtype.itemsize)):
+                    bad.append(name)
+                    break
+    _refuse(bad, str(path))
+
+
+def _finite(tensor: Tensor) -> bool:
+    import torch
+
+    if not tensor.dtype.is_floating_point or tensor.is_meta:
+        return True
+    values = tensor if tensor.dtype.itemsize > 1 else tensor.float()
+    total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32))
+    # a sum that is not finite may also be of finite numbers
+    return bool(torch.isfinite(total)) or bool(torch.isfinite(values).all())
+
+
+def _refuse(bad: list[str], where: str) -> None:
     if bad:
         raise WeightsError(
             f"{where}: {len(bad)} tensors hold NaN or infinity: {listed(bad)}. Training diverged "

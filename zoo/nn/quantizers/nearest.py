@@ -35,14 +35,21 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
 
 def _block(z: Tensor, codebook: Tensor, half: Tensor) -> Tensor:
     """nearest() of few enough rows. z: (N, D) -> (N,) int64."""
-    least, tokens = _lowest(torch.addmm(half[:CODES], z, codebook[:CODES].T, alpha=-1))
+    room = z.new_empty(len(z) * min(CODES, len(codebook)))  # one block of scores, used again
+    least, tokens = _lowest(_scores(z, codebook[:CODES], half[:CODES], room))
     for first in range(CODES, len(codebook), CODES):
         block = slice(first, first + CODES)
-        score, index = _lowest(torch.addmm(half[block], z, codebook[block].T, alpha=-1))
+        score, index = _lowest(_scores(z, codebook[block], half[block], room))
         better = score < least
         least = torch.where(better, score, least)
         tokens = torch.where(better, index + first, tokens)
     return tokens
+
+
+def _scores(z: Tensor, codes: Tensor, half: Tensor, room: Tensor) -> Tensor:
+    """|e|^2 / 2 - z.e, written into `room`. z: (N, D), codes: (K, D) -> (N, K)."""
+    out = room[: len(z) * len(codes)].view(len(z), len(codes))
+    return torch.addmm(half, z, codes.T, alpha=-1, out=out)
 
 
 def _lowest(scores: Tensor) -> tuple[Tensor, Tensor]:
