@@ -192,7 +192,12 @@ def ask(server, *names, **environment):
         "    except ZooError as error:\n"
         "        print(type(error).__name__, error)\n"
     )
-    set_to = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "cache"), **environment}
+    set_to = {
+        "HF_HUB_OFFLINE": "0",
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(folder / "cache"),
+        **environment,
+    }
     path = os.pathsep.join(
         [str(Path(zoo.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     )

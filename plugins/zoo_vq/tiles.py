@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 LIMIT, TILE, MARGIN = 1024 * 1024, 512, 64  # pixels; sides are multiples of every downsampling
+FEW = 1024  # tokens that no net here makes into more than LIMIT pixels
 
 
 def encode(tokens: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -41,7 +42,10 @@ def encode(tokens: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 def decode(images: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
     """Tokens (B, h, w) to pictures (B, C, f h, f w) by `images`, which does it for grids that fit."""
-    factor = images(tokens[:1, :1, :1]).shape[-1]  # one token tells how many pixels it stands for
+    if tokens.shape[-2] * tokens.shape[-1] <= FEW:
+        return images(tokens)
+    corner = tokens[:1, :4, :4]  # tells how many pixels a token stands for
+    factor = images(corner).shape[-1] // corner.shape[-1]
     height, width = (side * factor for side in tokens.shape[-2:])
     if height * width <= LIMIT:
         return images(tokens)

@@ -12,6 +12,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(tiles, "LIMIT", 40 * 40)
     monkeypatch.setattr(tiles, "TILE", 32)
     monkeypatch.setattr(tiles, "MARGIN", 8)
+    monkeypatch.setattr(tiles, "FEW", 16)
 
 
 def local_tokens(images):

@@ -1,11 +1,7 @@
 """diffusers' VQModel, run side by side on random weights of many configurations."""
 
-import os
-
 import pytest
 import torch
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from diffusers import VQModel  # in the test extra: a missing reference is an error, not a skip
 
 from zoo.foreign import open_checkpoint

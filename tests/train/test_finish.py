@@ -9,7 +9,7 @@ import torch
 import toy
 from safetensors.torch import load_file
 
-from zoo import hub
+import zoo
 from zoo.card import Card
 from zoo.errors import WeightsError
 from zoo.hookspecs import hookimpl
@@ -38,7 +38,7 @@ def test_the_folder_is_a_valid_model(finished, tmp_path):
     assert card.config == {"width": 12}
     assert (card.image, card.latent, card.latent_kind) == ((3, 8, 8), (6, 2, 2), "continuous")
     assert set(card.files) == {"model.safetensors", "recipe.toml", "sheet.png"}
-    assert len(hub.verify(finished)) == 3
+    assert len(zoo.verify(finished)) == 3
     assert card.training is not None
     assert card.training.data == ("squares",)
     assert card.training.licences == ("CC0-1.0",)
