@@ -10,7 +10,7 @@ from zoo.data.licences import of, stanzas
 from zoo.errors import DataError
 
 COPYRIGHT = """\
-Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+Format: copyright-format 1.0
 
 Files: *
 Copyright: 2014, The Program
