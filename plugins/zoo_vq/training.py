@@ -143,7 +143,8 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
 
     def likelihood(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         quantized = net.quantize(net.latents(batch["images"]))
-        statistics = net.decoder.statistics(net.post_quant_conv(quantized.codes))
+        decoder: Any = net.decoder
+        statistics = decoder.statistics(net.post_quant_conv(quantized.codes))
         nats = -dvae.logit_laplace(batch["images"], *statistics).mean()
         total = weights.pixel_weight * nats + weights.quantizer_weight * quantized.loss
         return total, {"nats": nats.detach()} | dict(quantized.metrics)

@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code: 0 done, 1 failed, 2 asked wrongly."""
     debug = os.environ.get("ZOO_DEBUG", "") not in ("", "0")
     if not debug:
-        warnings.formatwarning = _one_line  # type: ignore[assignment]  # fewer names, same call
+        warnings.formatwarning = _one_line
     try:
         code = cli.main(args=arguments, prog_name="zoo", standalone_mode=False)
     except click.ClickException as error:
