@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.data.batching import batches as batches
     from zoo.data.batching import collate as collate
+    from zoo.data.binarising import Binarised as Binarised
+    from zoo.data.binarising import binarise as binarise
     from zoo.data.catalogue import build as build
     from zoo.data.catalogue import names as names
     from zoo.data.catalogue import place as place
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _PLACES = {
     "batches": "batching",
     "collate": "batching",
+    "Binarised": "binarising",
+    "binarise": "binarising",
     "build": "catalogue",
     "names": "catalogue",
     "place": "catalogue",

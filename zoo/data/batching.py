@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from zoo import rng
+from zoo.data.binarising import drawn
 from zoo.errors import DataError
 
 
@@ -25,6 +27,7 @@ def batches(
     rank: int = 0,
     world: int = 1,
     flip: bool = False,
+    binarise: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Endless batches from `start_step` on; each epoch is a new permutation, its last partial batch left out.
 
@@ -36,6 +39,7 @@ def batches(
         rank: this process, which takes every picture whose place in the batch is rank modulo world.
         world: how many processes there are; must divide batch_size.
         flip: mirror each picture left to right with probability 1/2.
+        binarise: draw each pixel black or white by its brightness (`zoo.data.binarise`), anew every step.
 
     Yields:
         images (B / world, C, H, W) float32 in [-1, 1]; labels (B / world,) int64 and captions if there are any.
@@ -63,7 +67,11 @@ def batches(
         places = range(rank, batch_size, world)
         items = [dataset[int(order[first + place])] for place in places]
         flips = [flip and bool(mirrored[place]) for place in places]
-        yield collate(items, flips)
+        batch = collate(items, flips)
+        if binarise:
+            streams = rng.streams(_generator(seed, "binarise", step), batch_size)[rank::world]
+            batch["images"] = drawn(batch["images"], streams)
+        yield batch
         step += 1
 
 

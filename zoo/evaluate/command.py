@@ -131,7 +131,7 @@ def run(
     """
     from zoo import hub
     from zoo.data import open_set
-    from zoo.evaluate.measure import evaluate
+    from zoo.evaluate.measure import evaluate, suited
     from zoo.loading import load
 
     found = hub.resolve(name) if write else None
@@ -142,7 +142,7 @@ def run(
         )
     model = load(name, device=device)
     size = size or model.card.image[-1]
-    pictures = open_set(data, split, size)
+    pictures = suited(open_set(data, split, size), model.card, seed)
     called = f"{getattr(pictures, 'name', Path(data).name)}-{size}/{split}"
     line = command_line(str(name), data, split, size, metrics, count, seed)
     measured = evaluate(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from zoo.data import Binarised
 from zoo.errors import DataError, RequestError
 from zoo.evaluate.gauge import Batch
 from zoo.evaluate.gauges import gauges_of, usual
@@ -18,6 +19,7 @@ from zoo.images import from_uint8, to_uint8
 from zoo.progress import progress
 
 if TYPE_CHECKING:
+    from zoo.card import Card
     from zoo.model import Model
 
 Pictures = Any  # a data set of zoo.data, uint8 (N, C, H, W), or a sequence of either's items
@@ -35,6 +37,13 @@ def picture(item: Any) -> Tensor:
 def spread(total: int, count: int) -> list[int]:
     """Numbers of `count` pictures spread evenly over `total`, as sets are ordered by source."""
     return [index * total // count for index in range(count)]
+
+
+def suited(data: Pictures, card: Card, seed: int) -> Pictures:
+    """The set as the model knows pictures: drawn black and white for a model of binary pixels."""
+    if card.log_prob is None or card.log_prob.over != "binary pixels":
+        return data
+    return data if isinstance(data, Binarised) else Binarised(data, seed)
 
 
 def batches(data: Pictures, count: int, size: int) -> Iterator[Tensor]:
@@ -131,6 +140,7 @@ def evaluate(
         from zoo.data import open_set
 
         data = open_set(data, "test", model.card.image[-1])
+    data = suited(data, model.card, seed)
     total = len(data)
     count = total if count is None else count
     if not 1 <= count <= total or batch_size < 1:

@@ -74,8 +74,10 @@ def train(
             state.restore(kept[-1])
         if accelerator.is_main_process and step == 0:
             describe(run, about, training, recipe.data.name)
-        size, flip = recipe.data.batch, recipe.data.flip
-        batches = ahead(stream(recipe, training, accelerator, step, size, flip))
+        wanted = recipe.data
+        batches = ahead(
+            stream(recipe, training, accelerator, step, wanted.batch, wanted.flip, wanted.binarise)
+        )
         with closing(batches), Report(run, accelerator, step, recipe.train.steps) as report:
             _loop(state, run, step, batches, held_out, report, stop)
     return run

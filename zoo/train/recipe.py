@@ -42,6 +42,7 @@ class Data:
     size: int | None = None  # pixels a side; None: as the set was built
     batch: int = 16  # pictures an optimizer step, over all processes
     flip: bool = False  # mirror each picture left to right with probability 1/2
+    binarise: bool = False  # draw each pixel black or white by its brightness, anew every step
     split: str = "train"
     held_out: str = "test"
 

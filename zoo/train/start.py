@@ -108,12 +108,15 @@ def pictures(recipe: Recipe, data: Any) -> tuple[Any, Any]:
         raise RecipeError(
             "[data] needs a `name`: a built set (`zoo data list`) or a folder of pictures."
         )
-    from zoo.data import open_set
+    from zoo.data import Binarised, open_set
 
     name, size = recipe.data.name, recipe.data.size
     training = open_set(name, recipe.data.split, size)
     looked_at = recipe.train.eval_every or recipe.train.grid_every
-    return training, open_set(name, recipe.data.held_out, size) if looked_at else None
+    if not looked_at:
+        return training, None
+    held_out = open_set(name, recipe.data.held_out, size)
+    return training, Binarised(held_out, recipe.train.seed) if recipe.data.binarise else held_out
 
 
 def ahead(source: Iterator[Batch], count: int = 2) -> Generator[Batch, None, None]:
@@ -127,7 +130,13 @@ def ahead(source: Iterator[Batch], count: int = 2) -> Generator[Batch, None, Non
 
 
 def stream(
-    recipe: Recipe, data: Any, accelerator: Any, step: int, size: int, flip: bool = False
+    recipe: Recipe,
+    data: Any,
+    accelerator: Any,
+    step: int,
+    size: int,
+    flip: bool = False,
+    binarise: bool = False,
 ) -> Iterator[Batch]:
     """This process's share of batches of `size` from `step` on, fixed by (seed, step)."""
     from zoo.data import batches
@@ -140,5 +149,6 @@ def stream(
         accelerator.process_index,
         accelerator.num_processes,
         flip,
+        binarise,
     )
     return found
