@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from zoo import parity
+from zoo.parity.__main__ import main
+from zoo.parity.published import published
 
 HERE = Path(__file__).parent
 CASES = sorted(path for path in (HERE / "cases").iterdir() if path.is_dir())
@@ -23,7 +25,7 @@ def test_recorded_outputs_are_reproduced(folder):
 
 @pytest.mark.parametrize("listed", PUBLISHED, ids=lambda path: path.stem)
 def test_a_published_checkpoint_fits_our_net_key_by_key(listed):
-    report = parity.published(listed)
+    report = published(listed)
     assert report.ok, str(report)
 
 
@@ -37,7 +39,7 @@ def test_a_published_list_with_another_shape_a_lost_or_a_strange_key_does_not_fi
         listed = json.loads(path.read_text())
         change(listed["keys"])
         (tmp_path / "list.json").write_text(json.dumps(listed))
-        assert not parity.published(tmp_path / "list.json").ok
+        assert not published(tmp_path / "list.json").ok
 
 
 def test_cases_fit_their_allowance():
@@ -99,17 +101,17 @@ def test_the_command_reports_every_case_and_exits_with_their_outcome(case, tmp_p
     damaged = Path(shutil.copytree(CASES[0].parent / "llamagen_vq", tmp_path / "damaged"))
     (damaged / "vq.pt").write_bytes((damaged / "vq.pt").read_bytes()[:5000])
     folders = [str(folder) for folder in (unknown, damaged, tmp_path / "nowhere", case)]
-    assert parity.main(folders) == 1
+    assert main(folders) == 1
     told = capsys.readouterr().out.splitlines()
     assert [line for line in told if line.startswith("unknown: FAIL: ForeignError: no runner")]
     assert [line for line in told if line.startswith("damaged: FAIL: ForeignError")]
     assert [line for line in told if line.startswith("nowhere: FAIL: ForeignError")]
     assert told[-1] == "1 of 4 cases pass"
-    assert parity.main([str(case)]) == 0
+    assert main([str(case)]) == 0
 
 
 def test_json_is_one_object_a_case_and_a_summary(case, capsys):
-    assert parity.main(["--json", str(case)]) == 0
+    assert main(["--json", str(case)]) == 0
     *reports, summary = map(json.loads, capsys.readouterr().out.splitlines())
     assert [report["case"] for report in reports] == ["anything"]
     assert {"name", "error", "tolerance", "ok", "note"} <= set(reports[0]["lines"][0])
