@@ -170,3 +170,16 @@ def test_an_archive_without_a_set_is_refused(tmp_path):
         tar.addfile(info, io.BytesIO(data))
     with pytest.raises(DataError, match="noto"):
         icons.collections(path)
+
+
+def test_another_rule_of_the_split_can_be_given():
+    drawn = {
+        name: {"body": f'<rect x="{x}" y="4" width="5" height="8" fill="#c00"/>'}
+        for x, name in enumerate(["apple", "pear", "plum"])
+    }
+    found = icons.pictures(32, {"new": {"icons": drawn}}, lambda _, name: name != "pear")
+    assert {facts["name"]: split for split, _, facts in found} == {
+        "apple": "test",
+        "pear": "train",
+        "plum": "test",
+    }

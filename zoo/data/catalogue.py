@@ -39,6 +39,13 @@ ENTRIES: dict[str, Entry] = {
         128,
         icons.source,
     ),
+    icons.NEW_STYLE: Entry(
+        "one drawing style of 50 + 733 emoji that no model was trained on, for fine-tuning",
+        (icons.PACKAGE,),
+        "16 to 1024",
+        128,
+        icons.new_style,
+    ),
     "cifar10": Entry(
         "50,000 + 10,000 photographs of ten kinds, 32 px",
         (standard.CIFAR10,),

@@ -2,7 +2,7 @@
 
 The sets of `@iconify/json` that are drawn in colour, show things rather than logos or interface symbols, and may be
 used for weights without share-alike or non-commercial terms. The set `streamline-emojis` is in neither split: it is
-the new style that fine-tuning is shown on.
+the new style that fine-tuning is shown on, a set of its own with 50 pictures to train on and the others as its test.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ SETS = (
     "streamline-ultimate-color",
     "streamline-kameleon-color",
 )
+NEW_STYLE, NEW_STYLE_SHOWN = "streamline-emojis", 50
 LICENCES = ("Apache-2.0", "MIT", "CC-BY-4.0", "CC0-1.0")
 # Skin tones are near copies of each other, flags are not drawings.
 LEFT_OUT = re.compile(
@@ -61,7 +62,7 @@ Job = tuple[str, str, str, float, float, int]
 
 
 def pictures(
-    size: int, sources: Mapping[str, Any]
+    size: int, sources: Mapping[str, Any], out_of_training: Callable[[str, str], bool] = held_out
 ) -> Iterator[tuple[str, NDArray[np.uint8], dict[str, Any]]]:
     """Yield (split, picture (size, size, 3) uint8, facts), each drawing once."""
     try:
@@ -71,7 +72,9 @@ def pictures(
     jobs = [job for name, collection in sources.items() for job in _jobs(name, collection, size)]
     seen: set[bytes] = set()
     named = ((style, name) for style, name, *_ in jobs if style in SIZED)
-    trained = {(style, SIZES.sub("", name)) for style, name in named if not held_out(style, name)}
+    trained = {
+        (style, SIZES.sub("", name)) for style, name in named if not out_of_training(style, name)
+    }
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(_render, jobs, chunksize=64)
         for (style, name, *_), picture in zip(
@@ -80,21 +83,23 @@ def pictures(
             if picture is None or (digest := hashlib.sha256(picture.tobytes()).digest()) in seen:
                 continue
             seen.add(digest)
-            held = held_out(style, name)
+            held = out_of_training(style, name)
             if held and (style, SIZES.sub("", name)) in trained:
                 continue
             split = "test" if held else "train"
             yield split, picture, {"name": name, "set": style, "caption": name.replace("-", " ")}
 
 
-def collections(archive: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def collections(
+    archive: Path, names: Sequence[str] = SETS
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The sets' drawings, and what is to be said of each set: licence, author, size.
 
     Raises DataError for an archive without one of them, or a set under another licence than it had.
     """
     drawings, about = {}, []
-    found = _members(archive, ["collections.json", *(f"json/{name}.json" for name in SETS)])
-    for name in SETS:
+    found = _members(archive, ["collections.json", *(f"json/{name}.json" for name in names)])
+    for name in names:
         facts = found["collections.json"][name]
         licence, author = facts["license"], facts["author"]
         if licence.get("spdx") not in LICENCES:
@@ -170,3 +175,23 @@ def source(
     """The pictures and what data.json says of them."""
     drawings, about = collections(fetch(PACKAGE))
     return pictures(size, drawings), {"sets": about}
+
+
+def new_style(
+    size: int,
+) -> tuple[Iterator[tuple[str, NDArray[np.uint8], dict[str, Any]]], dict[str, Any]]:
+    """The drawing style that no model has seen: 50 pictures to fine-tune on, the others to test with."""
+    drawings, about = collections(fetch(PACKAGE), [NEW_STYLE])
+    free = [name for _, name, *_ in _jobs(NEW_STYLE, drawings[NEW_STYLE], size)]
+    free = [name for name in free if not held_out(NEW_STYLE, name)]
+    shown = set(
+        sorted(free, key=lambda name: hashlib.sha256(name.encode()).digest())[:NEW_STYLE_SHOWN]
+    )
+    rule = (
+        f'train: the {NEW_STYLE_SHOWN} with the least sha256("<name>") among those that the rule of '
+        "`icons` does not hold out; test: all others"
+    )
+    return pictures(size, drawings, lambda _, name: name not in shown), {
+        "sets": about,
+        "rule": rule,
+    }
