@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoo.errors import Unsupported as Unsupported
     from zoo.errors import WeightsError as WeightsError
     from zoo.errors import ZooError as ZooError
+    from zoo.evaluate.classifier import classify as classify
     from zoo.foreign_models import convert as convert
     from zoo.hookspecs import hookimpl as hookimpl
     from zoo.hub import names
@@ -68,6 +69,7 @@ _PLACES = {
     "LogProb": "zoo.density:LogProb",
     "Model": "zoo.model:Model",
     "card_table": "zoo.tables:card_table",
+    "classify": "zoo.evaluate.classifier:classify",
     "compose": "zoo.parts:compose",
     "convert": "zoo.foreign_models:convert",
     "families": "zoo.plugins:families",

@@ -62,6 +62,63 @@ def fake_lpips(tmp_path):
     return tmp_path
 
 
+def installed(family, folder, monkeypatch):
+    """Put NAME_family.py on the path as the distribution zoo-NAME, which brings the family NAME."""
+    facts = folder / "site" / f"zoo_{family}-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: zoo-{family}\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(f"[zoo.families]\n{family} = {family}_family\n")
+    monkeypatch.syspath_prepend(str(facts.parent))
+
+
+@pytest.fixture
+def coins(tmp_path, monkeypatch):
+    """A folder of models of the family `coins`, 2 x 2 black and white pixels, 3 labels: `fair`
+    knows nothing, `bent` has a density of its own for each label, and `eight` is `bent` as the
+    card of a model of 8-bit pixels would tell of it."""
+    import coins_family
+
+    from zoo import plugins
+    from zoo.card import Card, Density, Training
+    from zoo.model import Model
+
+    installed("coins", tmp_path, monkeypatch)
+    for name, over in (("fair", "binary"), ("bent", "binary"), ("eight", "8-bit")):
+        net = coins_family.Coins(3, [1, 2, 2]).double()
+        if name != "fair":
+            net.white.data = torch.tensor(
+                [[[[0.9, 0.8], [0.3, 0.4]]], [[[0.2, 0.6], [0.7, 0.5]]], [[[0.1, 0.1], [0.6, 0.2]]]]
+            ).double()
+        card = Card(
+            name=name, family="coins", version="1.0.0", config={"classes": 3, "shape": [1, 2, 2]},
+            image=(1, 2, 2), license="mit", log_prob=Density("exact", f"{over} pixels"),
+            hooks=("condition", "sample", "log_prob"), training=Training(data=("coins",)),
+        )  # fmt: skip
+        Model(card, net, plugins.family("coins")).save(tmp_path / "coins" / name)
+    return tmp_path / "coins"
+
+
+@pytest.fixture
+def all_coins(tmp_path):
+    """A built set: test, all 16 pictures of 2 x 2 black and white pixels, labelled 0, 1, 2, 0 ...;
+    train, the first five of them."""
+    import json
+
+    import numpy as np
+    from coins_family import every_picture
+
+    folder = tmp_path / "data" / "coins-2"
+    folder.mkdir(parents=True)
+    pictures = (every_picture().permute(0, 2, 3, 1) > 0).to(torch.uint8).numpy() * 255
+    for split, count in (("train", 5), ("test", 16)):
+        np.save(folder / f"{split}.npy", pictures[:count])
+        lines = [json.dumps({"name": f"{i}", "label": i % 3}) for i in range(count)]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+    facts = {"name": "coins", "size": 2, "sources": [], "counts": {"train": 5, "test": 16}}
+    (folder / "data.json").write_text(json.dumps(facts))
+    return folder
+
+
 @pytest.fixture
 def blocks(tmp_path, monkeypatch):
     """A loaded model of the family `blocks`: 32 x 32 pictures, 4 x 4 tokens of 16 codes.
@@ -75,11 +132,7 @@ def blocks(tmp_path, monkeypatch):
     from zoo.card import Card, Density
     from zoo.model import Model
 
-    facts = tmp_path / "site" / "zoo_blocks-1.0.dist-info"
-    facts.mkdir(parents=True)
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-blocks\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text("[zoo.families]\nblocks = blocks_family\n")
-    monkeypatch.syspath_prepend(str(facts.parent))
+    installed("blocks", tmp_path, monkeypatch)
     net = blocks_family.Blocks(16)
     levels = torch.linspace(-1, 1, 16)
     net.colours.data = torch.stack([levels, levels.flip(0), (levels * math.pi).cos()], 1)

@@ -15,7 +15,18 @@ from typing import NoReturn
 
 import click
 
-from zoo.cli import catalogue, checks, convert, data, demo, evaluate, pictures, plugins, train
+from zoo.cli import (
+    catalogue,
+    checks,
+    classify,
+    convert,
+    data,
+    demo,
+    evaluate,
+    pictures,
+    plugins,
+    train,
+)
 from zoo.errors import (
     DataError,
     ImageError,
@@ -34,6 +45,7 @@ COMMANDS: tuple[click.Command, ...] = (
     pictures.decode,
     pictures.sample,
     pictures.logprob,
+    classify.classify,
     demo.demo,
     checks.verify,
     plugins.plugins,

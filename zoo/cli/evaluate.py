@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.terminal import json_option, print_json
+from zoo.cli.pictures import condition_option
+from zoo.cli.terminal import json_option, print_json, settings
 from zoo.errors import RequestError
 
 
-@click.command("eval", short_help="Measure a model on held-out pictures.")
-@click.argument("model")
-@click.option("--data", default="icons", show_default=True, help="A built set, or a folder.")
+@click.command("eval", short_help="Measure models on held-out pictures.")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--data", default=None, help="A built set, or a folder. [what it was trained on]")
 @click.option("--split", default="test", show_default=True)
 @click.option(
     "--size", type=click.IntRange(min=1), default=None, help="Pixels a side. [the model's]"
@@ -25,14 +26,19 @@ from zoo.errors import RequestError
 @click.option("--seed", type=int, default=0, show_default=True, help="Of samples and bounds.")
 @click.option("--device", default=None, help="cpu, cuda, cuda:1, mps ...")
 @click.option("--codecs", is_flag=True, help="Beside JPEG, WebP, AVIF, JPEG XL at equal bytes.")
-@click.option("--write", is_flag=True, help="Put the numbers into the model's card.")
+@click.option(
+    "--against", default=None, metavar="SET",
+    help="Out-of-distribution scores: tell the pictures of SET from those of --data by log_prob.",
+)  # fmt: skip
+@condition_option
+@click.option("--write", is_flag=True, help="Put the numbers into the models' cards.")
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), default=None,
     help="Where the sheet of --codecs goes. [beside the card]",
 )  # fmt: skip
 @json_option
 def evaluate(
-    model: str,
+    models: tuple[str, ...],
     data: str,
     split: str,
     size: int | None,
@@ -42,16 +48,23 @@ def evaluate(
     seed: int,
     device: str | None,
     codecs: bool,
+    against: str | None,
+    conditions: tuple[str, ...],
     write: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure MODEL on held-out pictures: PSNR, SSIM, LPIPS, Frechet distance, codebook, rate."""
-    from zoo.evaluate import run
+    """Measure each MODEL on held-out pictures; several are put into one table.
 
-    report = run(
-        model, data, split, size, metrics or None, count, batch, seed,
-        device=device, write=write, codecs=codecs, out=out,
+    Metrics: psnr ssim lpips lpips-vgg fd codebook rate speed fd-samples, and of log_prob
+    bits-per-dim nats accuracy (of the classifier that Bayes' rule makes of it).
+    """
+    from zoo.evaluate import run_all
+
+    report = run_all(
+        models, data=data, split=split, size=size, metrics=metrics or None, count=count,
+        batch_size=batch, seed=seed, device=device, write=write, codecs=codecs, against=against,
+        request=settings(conditions, "--condition"), out=out,
     )  # fmt: skip
     if as_json:
         print_json(report.as_dict())

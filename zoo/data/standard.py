@@ -57,13 +57,13 @@ FASHIONS = [
     "ankle boot",
 ]
 OBJECTS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+DIGITS = list("0123456789")
+LABELS = {"mnist": DIGITS, "fashion-mnist": FASHIONS, "cifar10": OBJECTS}  # names of 0, 1, 2, ...
 
 
 def mnist(size: int) -> tuple[Pictures, dict[str, Any]]:
     """28 x 28 grey digits, 60,000 + 10,000."""
-    return _digits(MNIST, "package/data", "", [str(digit) for digit in range(10)]), _labelled(
-        "0123456789"
-    )
+    return _digits(MNIST, "package/data", "", DIGITS), _labelled(DIGITS)
 
 
 def fashion_mnist(size: int) -> tuple[Pictures, dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""Measuring models: metrics on held-out pictures, image codecs at equal bytes, picture sheets.
+"""Measuring models: metrics on held-out pictures, image codecs at equal bytes, picture sheets;
+likelihoods of several models in one table, out-of-distribution scores, a generative classifier.
 
 `zoo.evaluate.evaluate(model, data)` is `zoo eval`. Names are loaded when they are asked for.
 """
@@ -10,25 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.evaluate.baselines import CODECS, Row, codecs, markdown
-    from zoo.evaluate.command import Report, run
+    from zoo.evaluate.classifier import Classes, classify
+    from zoo.evaluate.command import Report, run, run_all
     from zoo.evaluate.fidelity import mse, psnr, ssim
     from zoo.evaluate.frechet import Moments, frechet_distance
     from zoo.evaluate.gauge import Batch, Gauge, Reading
     from zoo.evaluate.gauges import GAUGES
     from zoo.evaluate.measure import evaluate
     from zoo.evaluate.metric import Metric, table
+    from zoo.evaluate.out_of_distribution import auroc, outliers
     from zoo.evaluate.sheets import labelled_sheet, reconstruction_sheet, sheet
+    from zoo.evaluate.side_by_side import comparison
     from zoo.evaluate.tokens import Histogram, bytes_needed
 
 _WHERE = {
     "baselines": "CODECS Row codecs markdown",
-    "command": "Report run",
+    "classifier": "Classes classify",
+    "command": "Report run run_all",
     "fidelity": "mse psnr ssim",
     "frechet": "Moments frechet_distance",
     "gauge": "Batch Gauge Reading",
     "gauges": "GAUGES",
     "measure": "evaluate",
     "metric": "Metric table",
+    "out_of_distribution": "auroc outliers",
+    "side_by_side": "comparison",
     "sheets": "labelled_sheet reconstruction_sheet sheet",
     "tokens": "Histogram bytes_needed",
 }
@@ -38,6 +45,7 @@ __all__ = [
     "CODECS",
     "GAUGES",
     "Batch",
+    "Classes",
     "Gauge",
     "Histogram",
     "Metric",
@@ -45,16 +53,21 @@ __all__ = [
     "Reading",
     "Report",
     "Row",
+    "auroc",
     "bytes_needed",
+    "classify",
     "codecs",
+    "comparison",
     "evaluate",
     "frechet_distance",
     "labelled_sheet",
     "markdown",
     "mse",
+    "outliers",
     "psnr",
     "reconstruction_sheet",
     "run",
+    "run_all",
     "sheet",
     "ssim",
     "table",

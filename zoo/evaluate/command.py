@@ -1,11 +1,12 @@
-"""`zoo eval NAME`: measure a model, compare it with image codecs, put both into its card."""
+"""`zoo eval NAME...`: measure models, compare them, with image codecs too, and fill their cards."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from zoo.card import README, Card
 from zoo.card import Metric as CardMetric
 from zoo.errors import RequestError
 from zoo.evaluate.metric import Metric, table
+from zoo.evaluate.side_by_side import comparison
 from zoo.saving import described
 from zoo.saving import write_card as save_card
 
@@ -44,7 +46,7 @@ class Report:
     """What `run` found.
 
     Attributes:
-        metrics: in the order asked for.
+        metrics: in the order asked for, of one model after the other.
         rows: image codecs at the model's bytes; empty unless asked for.
         markdown: the section with the codecs' table, as it stands in the card.
         written: files written: the card, the sheet.
@@ -57,7 +59,9 @@ class Report:
 
     def text(self) -> str:
         """Lay everything out for a terminal."""
-        parts = [table(self.metrics), self.markdown, *(f"wrote {each}" for each in self.written)]
+        models = {each.settings.get("model") for each in self.metrics}
+        numbers = table(self.metrics) if len(models) < 2 else comparison(self.metrics)
+        parts = [numbers, self.markdown, *(f"wrote {each}" for each in self.written)]
         return "\n\n".join(each for each in parts if each)
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,6 +81,8 @@ def command_line(
     metrics: Sequence[str] | None,
     count: int | None,
     seed: int,
+    against: str | None = None,
+    request: Mapping[str, Any] | None = None,
 ) -> str:
     """Give the line that measures the same again."""
     words = ["zoo", "eval", name, "--data", data, "--split", split, "--size", str(size)]
@@ -86,12 +92,16 @@ def command_line(
         words += ["--count", str(count)]
     if seed:
         words += ["--seed", str(seed)]
+    if against is not None:
+        words += ["--against", against]
+    for key, value in (request or {}).items():
+        words += ["-c", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
     return shlex.join(words)
 
 
 def run(
     name: str | os.PathLike[str],
-    data: str = "icons",
+    data: str | None = None,
     split: str = "test",
     size: int | None = None,
     metrics: Sequence[str] | None = None,
@@ -102,13 +112,16 @@ def run(
     device: str | None = None,
     write: bool = False,
     codecs: bool = False,
+    against: str | None = None,
+    request: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Measure a model on a built set.
 
     Args:
         name: as `zoo.load` takes it.
-        data: a set built by `zoo data build`, or a folder of pictures.
+        data: a set built by `zoo data build`, or a folder of pictures; by default the one that the
+            card says it was trained on, or the icons.
         split: "test" or "train".
         size: side of the pictures in pixels; by default the model's own.
         metrics: names out of `zoo.evaluate.GAUGES`; by default those of such a model's card.
@@ -119,6 +132,10 @@ def run(
         write: put the metrics, and the codecs' table and sheet, into the model's card.
         codecs: also measure JPEG, WebP, AVIF and JPEG XL at the bytes of the model's tokens, on at
             most 200 pictures.
+        against: another set, whose pictures the model's log_prob is to tell from `data`'s: AUROC
+            of its out-of-distribution scores (zoo.evaluate.out_of_distribution). Other metrics are then
+            measured only if they are named.
+        request: conditions of the model ({"importance": 500}); they stand in the metrics' names.
         out: where the sheet goes if it is not written beside the card.
 
     Returns:
@@ -141,13 +158,21 @@ def run(
             "Save it to a folder (`zoo.load(...).save(folder)`) and evaluate that with --write."
         )
     model = load(name, device=device)
+    model = model.condition(**request) if request else model
+    data = data or usual_set(model.card)
     size = size or model.card.image[-1]
     pictures = suited(open_set(data, split, size), model.card, seed)
     called = f"{getattr(pictures, 'name', Path(data).name)}-{size}/{split}"
-    line = command_line(str(name), data, split, size, metrics, count, seed)
-    measured = evaluate(
-        model, pictures, metrics, count, batch_size, seed, name=called, command=line
-    )
+    line = command_line(str(name), data, split, size, metrics, count, seed, against, request)
+    measured = []
+    if metrics or against is None:
+        measured += evaluate(
+            model, pictures, metrics, count, batch_size, seed, name=called, command=line
+        )
+    if against is not None:
+        measured += told_apart(
+            model, pictures, data, against, split, size, count, batch_size, seed, called, line
+        )
     rows: tuple[Row, ...] = ()
     section, written = "", []
     if codecs:
@@ -157,6 +182,69 @@ def run(
     if found is not None:
         written.insert(0, put_into_card(found.folder, measured, section, written))
     return Report(tuple(measured), rows, section, tuple(written))
+
+
+def run_all(names: Sequence[str | os.PathLike[str]], **options: Any) -> Report:
+    """`run` for one model after the other; the report's text is one table of all.
+
+    Args:
+        names: of the models.
+        options: those of `run`, for each of them; without `data` each is measured on its own set.
+
+    Raises as `run` does; a model that cannot give a metric is told of before any is measured.
+    """
+    if len(names) == 1:
+        return run(names[0], **options)
+    if options.get("codecs"):
+        raise RequestError("Image codecs are compared with one model at a time: name one.")
+    import torch
+
+    from zoo.evaluate.gauges import gauges_of
+    from zoo.loading import load
+
+    for name in names:
+        gauges_of(tuple(options.get("metrics") or ()), load(name).card, torch.device("cpu"))
+    reports = [run(name, **options) for name in names]
+    return Report(
+        metrics=tuple(metric for each in reports for metric in each.metrics),
+        written=tuple(path for each in reports for path in each.written),
+    )
+
+
+def usual_set(card: Card) -> str:
+    """The set to measure a model on: what its card says it was trained on, else the icons."""
+    from zoo.data.catalogue import ENTRIES
+
+    trained = card.training.data if card.training else ()
+    return next((name for name in trained if name in ENTRIES and ENTRIES[name].size), "icons")
+
+
+def told_apart(
+    model: Model,
+    pictures: Any,
+    data: str,
+    against: str,
+    split: str,
+    size: int,
+    count: int | None,
+    batch_size: int,
+    seed: int,
+    called: str,
+    line: str,
+) -> list[Metric]:
+    """The model's out-of-distribution scores for the set `against`; see zoo.evaluate.out_of_distribution."""
+    from zoo.data import open_set
+    from zoo.evaluate.out_of_distribution import outliers
+
+    others, training = open_set(against, split, size), open_set(data, "train", size)
+    names = (
+        called,
+        f"{getattr(others, 'name', Path(against).name)}-{size}/{split}",
+        f"{getattr(training, 'name', Path(data).name)}-{size}/train",
+    )
+    return outliers(
+        model, pictures, others, training, count, batch_size, seed, names=names, command=line
+    )
 
 
 def compare(

@@ -1,8 +1,8 @@
 """What a gauge is: it takes batches of what a model made of pictures, and gives readings.
 
-A gauge says what it needs of the model (`rebuilt`, `tokens`, `bits` or `samples`), and `evaluate`
-runs only those parts of it. A family's new metric is one such class and one line in
-`zoo.evaluate.gauges.GAUGES`.
+A gauge says what it needs of the model (`rebuilt`, `tokens`, `bits`, `nats`, `classes`, `samples`)
+and of the set (`labels`), and `evaluate` runs only those parts of it. A family's new metric is one
+such class and one line in `zoo.evaluate.gauges.GAUGES`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ class Batch:
         rebuilt: uint8 (B, C, H, W), encoded, decoded, rounded to 8 bits.
         tokens: int64 (B, ...).
         bits: (B,) bits per dimension, from log_prob.
+        nats: (B,) log_prob itself.
+        classes: (B,) int64, the most probable label by Bayes' rule.
+        labels: (B,) int64, the label that the set gives.
         samples: uint8 (B, C, H, W), as many as pictures.
         seconds: what encoding and decoding this batch took.
     """
@@ -33,6 +36,9 @@ class Batch:
     rebuilt: Tensor | None = None
     tokens: Tensor | None = None
     bits: Tensor | None = None
+    nats: Tensor | None = None
+    classes: Tensor | None = None
+    labels: Tensor | None = None
     samples: Tensor | None = None
     seconds: float = 0.0
 

@@ -1,4 +1,4 @@
-"""The gauges there are: fidelity, Frechet distance, codebook, rate, speed and likelihood."""
+"""The gauges there are: fidelity, Frechet distance, codebook, rate, speed; likelihood stands apart."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zoo.evaluate import fidelity
 from zoo.evaluate.features import NAME, WIDTH, EfficientNetLite2
 from zoo.evaluate.frechet import Moments, distance_of
 from zoo.evaluate.gauge import Batch, Gauge, Reading
+from zoo.evaluate.likelihood import Accuracy, Likelihood
 from zoo.evaluate.metric import mean_and_se
 from zoo.evaluate.tokens import Histogram, bits_of, bytes_needed
 from zoo.images import from_uint8
@@ -196,28 +197,6 @@ class Speed:
         return [Reading("seconds a picture", mean, "s", None, note)]
 
 
-class Likelihood:
-    """Bits per dimension from log_prob; the card says of what, and if exact or a bound."""
-
-    needs = frozenset({"bits"})
-
-    def __init__(self, card: Card, device: torch.device) -> None:
-        if card.log_prob is None:
-            raise Unsupported(f"{card.name} gives no log_prob, so no bits per dimension.")
-        self.density = card.log_prob
-        self.values: list[float] = []
-
-    def add(self, batch: Batch) -> None:
-        """Take the next batch."""
-        self.values += batch.need("bits").double().cpu().tolist()
-
-    def readings(self) -> list[Reading]:
-        """Give the mean."""
-        mean, se = mean_and_se(self.values)
-        note = {"kind": self.density.kind, "over": self.density.over}
-        return [Reading("bits per dimension", mean, "bit", se, note)]
-
-
 GAUGES: dict[str, Callable[[Card, torch.device], Gauge]] = {
     "psnr": PSNR,
     "ssim": SSIM,
@@ -229,6 +208,8 @@ GAUGES: dict[str, Callable[[Card, torch.device], Gauge]] = {
     "rate": Rate,
     "speed": Speed,
     "bits-per-dim": Likelihood,
+    "nats": lambda card, device: Likelihood(card, device, only_nats=True),
+    "accuracy": Accuracy,
 }
 OF_TOKENS = ("psnr", "ssim", "lpips", "lpips-vgg", "fd", "codebook", "rate", "speed")
 
@@ -247,13 +228,16 @@ def usual(card: Card) -> tuple[str, ...]:
     """The metrics that belong on the card of such a model."""
     if card.latent_kind == "tokens":
         return OF_TOKENS
+    if card.log_prob:
+        return ("bits-per-dim",)
     if card.latent_kind == "continuous":
         return ("psnr", "ssim", "lpips", "lpips-vgg", "fd", "speed")
-    return ("bits-per-dim",) if card.log_prob else ("fd-samples",)
+    return ("fd-samples",)
 
 
 def gauges_of(names: tuple[str, ...], card: Card, device: torch.device) -> list[Gauge]:
-    """Build the named gauges; RequestError for a name that does not exist."""
+    """Build the named gauges, bits_per_dim or bits-per-dim alike; RequestError for an unknown name."""
+    names = tuple(name.replace("_", "-") for name in names)
     for name in names:
         if name not in GAUGES:
             raise RequestError(

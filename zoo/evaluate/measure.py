@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from zoo.data import Binarised
 from zoo.errors import DataError, RequestError
+from zoo.evaluate.classifier import classify
 from zoo.evaluate.gauge import Batch
 from zoo.evaluate.gauges import gauges_of, usual
 from zoo.evaluate.metric import Metric
@@ -60,6 +62,18 @@ def batches(data: Pictures, count: int, size: int) -> Iterator[Tensor]:
         yield torch.stack(rows)
 
 
+def given_labels(data: Pictures, numbers: Sequence[int]) -> Tensor:
+    """Labels (B,) int64 of those items of a set; DataError if it has none."""
+    items = [data[number] for number in numbers]
+    labels = [item.get("label") if isinstance(item, Mapping) else None for item in items]
+    if any(label is None for label in labels):
+        raise DataError(
+            f"{getattr(data, 'name', 'The set')} does not say what its pictures are, and accuracy "
+            "needs their labels. Sets with labels: mnist, fashion-mnist, cifar10."
+        )
+    return torch.tensor(labels)
+
+
 def _settle(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -84,18 +98,23 @@ def rebuilt(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
 
 def _made(model: Model, pictures: Tensor, needs: frozenset[str], seed: int) -> Batch:
     images = from_uint8(pictures).to(model.device)
-    back = tokens = bits = samples = None
+    back = tokens = bits = nats = classes = samples = None
     begun = _settle(model.device)
     if "rebuilt" in needs:
         back, tokens = rebuilt(model, images)
     elif "tokens" in needs:
         tokens = model.encode(images)
     seconds = _settle(model.device) - begun
-    if "bits" in needs:
-        bits = model.log_prob(images, seed=seed).bits_per_dim
+    if needs & {"bits", "nats"}:
+        answer = model.log_prob(images, seed=seed)
+        bits, nats = answer.bits_per_dim, answer.nats
+    if "classes" in needs:
+        classes = classify(model, images, seed=seed).best.cpu()
     if "samples" in needs:
         samples = to_uint8(_plain(model.sample(len(pictures), seed=seed))).cpu()
-    return Batch(pictures, back, tokens, bits, samples, seconds)
+    return Batch(
+        pictures, back, tokens, bits, nats, classes, samples=samples, seconds=seconds
+    )  # fmt: skip
 
 
 def _plain(images: Any) -> Tensor:
@@ -151,26 +170,37 @@ def evaluate(
     names = tuple(metrics) if metrics is not None else usual(model.card)
     gauges = gauges_of(names, model.card, model.device)
     needs: frozenset[str] = frozenset().union(*(gauge.needs for gauge in gauges))
-    steps = -(-count // batch_size)
+    steps, numbers = -(-count // batch_size), spread(total, count)
     with torch.inference_mode():
         for step, pictures in enumerate(
             progress(batches(data, count, batch_size), steps, f"evaluating {model.name}")
         ):
             # Samples are numbered by (seed, place in the batch): another batch takes another seed.
             batch = _made(model, pictures, needs, seed + step)
+            if "labels" in needs:
+                places = numbers[step * batch_size : (step + 1) * batch_size]
+                batch = replace(batch, labels=given_labels(data, places))
             for gauge in gauges:
                 gauge.add(batch)
     called = name or str(getattr(data, "name", "pictures given"))
     line = command or _call(model, called, names, count, seed)
     size = tuple(pictures.shape[1:])
-    return [
+    given = asked(model.request)
+    found = [
         Metric(
-            each.name, each.value, each.unit, each.se, count, called, line,
+            each.name + given, each.value, each.unit, each.se, count, called, line,
             {"model": model.card.title, "picture": size, "batch_size": batch_size, **each.settings},
         )
         for gauge in gauges
         for each in gauge.readings()
     ]  # fmt: skip
+    return list({each.name: each for each in found}.values())  # of two gauges' equal readings, one
+
+
+def asked(request: Mapping[str, Any]) -> str:
+    """What a metric's name says of the model's conditions: " (importance=500)", or nothing."""
+    given = ", ".join(f"{key}={value}" for key, value in request.items())
+    return f" ({given})" if given else ""
 
 
 def _call(model: Model, data: str, names: Sequence[str], count: int, seed: int) -> str:

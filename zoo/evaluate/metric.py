@@ -66,12 +66,17 @@ def mean_and_se(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def table(metrics: Sequence[Metric]) -> str:
-    """Lay metrics out as lines of text, columns aligned."""
-    rows = [("metric", "value", "±", "unit", "pictures")]
+    """Lay one model's metrics out as lines of text, columns aligned; what kind log_prob is, if any."""
+    kinds = any("kind" in each.settings for each in metrics)
+    rows = [("metric", "value", "±", "unit", "pictures", "kind" if kinds else "")]
     for each in metrics:
         margin = "" if each.se is None else f"{rounded(each.se, 2):g}"
-        rows.append((each.name, f"{rounded(each.value):g}", margin, each.unit, f"{each.count:,}"))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        kind = (
+            f"{each.settings['kind']}, {each.settings['over']}" if "kind" in each.settings else ""
+        )
+        value, count = f"{rounded(each.value):g}", f"{each.count:,}"
+        rows.append((each.name, value, margin, each.unit, count, kind))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     right = (1, 2, 4)
     return "\n".join(
         "  ".join(
