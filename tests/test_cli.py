@@ -91,7 +91,8 @@ def strangers(tmp_path, pixelgauss):
 def test_help_names_every_command():
     text = run("--help")
     names = (
-        "list show encode decode sample logprob classify demo verify plugins train eval bench convert data"
+        "list show encode decode sample logprob classify demo verify plugins train eval bench "
+        "recommend convert data"
     )
     for name in names.split():
         assert f"\n  {name} " in text

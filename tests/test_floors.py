@@ -26,7 +26,7 @@ FLOORS = [
     "data codec",
     "evaluate parity",
     "train",
-    "testing demo",
+    "testing demo advice",
     "cli",
     "__main__",
 ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.adoption import Adoption as Adoption
+    from zoo.advice import recommend as recommend
     from zoo.card import Card as Card
     from zoo.density import LogProb as LogProb
     from zoo.errors import CardError as CardError
@@ -76,6 +77,7 @@ _PLACES = {
     "hookimpl": "zoo.hookspecs:hookimpl",
     "list": "zoo.hub:names",
     "load": "zoo.loading:load",
+    "recommend": "zoo.advice:recommend",
     "show": "zoo.hub:show",
     "verify": "zoo.verification:verify",
     **{name: f"zoo.errors:{name}" for name in _ERRORS},

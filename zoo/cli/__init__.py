@@ -25,6 +25,7 @@ from zoo.cli import (
     evaluate,
     pictures,
     plugins,
+    recommend,
     train,
 )
 from zoo.errors import (
@@ -52,6 +53,7 @@ COMMANDS: tuple[click.Command, ...] = (
     train.train,
     evaluate.evaluate,
     evaluate.bench,
+    recommend.recommend,
     convert.convert,
     data.data,
 )

@@ -1,5 +1,6 @@
-"""Measuring models: metrics on held-out pictures, image codecs at equal bytes, picture sheets;
-likelihoods of several models in one table, out-of-distribution scores, a generative classifier.
+"""Measuring models: metrics on held-out pictures, image codecs at equal bytes, picture sheets.
+
+Likelihoods of several models in one table, out-of-distribution scores, a generative classifier.
 
 `zoo.evaluate.evaluate(model, data)` is `zoo eval`. Names are loaded when they are asked for.
 """
