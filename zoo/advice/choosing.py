@@ -143,21 +143,21 @@ def recommend(
     Raises:
         RequestError: an answer that is none.
     """
-    return answer(situation(pretrained, data, compute, resolution, wants), hub.cards())
+    return answer(situation(pretrained, data, compute, resolution, wants), hub.cards(), families())
 
 
-def answer(asked: Situation, cards: Sequence[Found]) -> Recommendation:
-    """What `recommend` answers in that situation with these models at hand."""
+def answer(asked: Situation, cards: Sequence[Found], installed: Sequence[str]) -> Recommendation:
+    """What `recommend` answers in that situation with these models and families at hand."""
     holding = [rule for rule in RULES if rule.holds(asked)]
     rule = holding[0]
-    family, found = chosen(rule, asked, cards)
+    family, found = chosen(rule, asked, cards, installed)
     also: dict[str, Also] = {}
     for name in rule.families:
-        _, other = chosen(replace(rule, families=(name,)), asked, cards)
+        _, other = chosen(replace(rule, families=(name,)), asked, cards, installed)
         fits = other is not None and other.card.family == name
         also[name] = Also(name, other.card.title if other and fits else None, "by the same rule")
     for each in holding[1:]:
-        name, other = chosen(each, asked, cards)
+        name, other = chosen(each, asked, cards, installed)
         also.setdefault(name, Also(name, other.card.title if other else None, each.reason))
     also.pop(family, None)
     recipe = recipe_for(asked, found)
@@ -165,12 +165,14 @@ def answer(asked: Situation, cards: Sequence[Found]) -> Recommendation:
     return Recommendation(
         family, "use" if ready and rule.do == "train" else rule.do, rule.reason, rule.stands_on,
         found.card.title if found else None,
-        start_of(rule, asked, family, found, bool(recipe)),
-        notes_of(rule, asked, family, found), tuple(also.values()), asked, recipe,
+        start_of(rule, asked, family, found, installed, bool(recipe)),
+        notes_of(rule, asked, family, found, installed), tuple(also.values()), asked, recipe,
     )  # fmt: skip
 
 
-def chosen(rule: Rule, asked: Situation, cards: Sequence[Found]) -> tuple[str, Found | None]:
+def chosen(
+    rule: Rule, asked: Situation, cards: Sequence[Found], installed: Sequence[str]
+) -> tuple[str, Found | None]:
     """The rule's family and a model of it: the first with one, else the first that is installed.
 
     Where a want says what a card must have, any family's model that has it will do after those of
@@ -183,7 +185,6 @@ def chosen(rule: Rule, asked: Situation, cards: Sequence[Found]) -> tuple[str, F
         own = [each for each in able if each.card.family == family]
         if own:
             return family, min(own, key=lambda each: _far(each.card, asked))
-    installed = families()
     return next((name for name in rule.families if name in installed), rule.families[0]), None
 
 
@@ -193,11 +194,16 @@ def _far(card: Card, asked: Situation) -> tuple[float, str]:
 
 
 def start_of(
-    rule: Rule, asked: Situation, family: str, found: Found | None, recipe: bool
+    rule: Rule,
+    asked: Situation,
+    family: str,
+    found: Found | None,
+    installed: Sequence[str],
+    recipe: bool,
 ) -> tuple[str, ...]:
     """The commands that start."""
     if found is None:
-        return (f"zoo plugins {family}" if family in families() else "zoo plugins", "zoo list")
+        return (f"zoo plugins {family}" if family in installed else "zoo plugins", "zoo list")
     model, want = shlex.quote(found.card.name), rule.wants[0] if rule.wants else ""
     if want == "compression" and find_spec("zoo.codec") is None:
         want = "likelihood"
@@ -217,13 +223,15 @@ def again(asked: Situation) -> str:
     return " ".join([*words, *(f"--for {want}" for want in asked.wants)])
 
 
-def notes_of(rule: Rule, asked: Situation, family: str, found: Found | None) -> tuple[str, ...]:
+def notes_of(
+    rule: Rule, asked: Situation, family: str, found: Found | None, installed: Sequence[str]
+) -> tuple[str, ...]:
     """What is to know beside the answer."""
     notes = []
     first = rule.families[0]
     if found is None:
         tried = ", ".join(rule.families)
-        lacking = "" if family in families() else f" No plugin installed brings {family} either."
+        lacking = "" if family in installed else f" No plugin installed brings {family} either."
         notes.append(f"No model here answers this rule (families: {tried}).{lacking}")
     elif family != first:
         notes.append(f"{first} would come first; no model of it that does this is here yet.")
