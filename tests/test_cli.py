@@ -235,6 +235,17 @@ def test_sample_and_logprob_of_a_strangers_model(strangers, tmp_path):
     assert "Did you mean 'temperature'?" in told
 
 
+def test_classify_finds_the_label_that_a_strangers_model_drew(strangers, tmp_path):
+    for label in range(3):
+        arguments = ("sample", "gauss", "-n", 3, "--seed", 7, "-c", f"label={label}")
+        run(*arguments, "-o", tmp_path / f"{label}", **strangers)
+    folders = [tmp_path / f"{label}" for label in range(3)]
+    rows = in_json("classify", *folders, "-m", "gauss", **strangers)
+    assert [row["label"] for row in rows] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert {row["kind"] for row in rows} == {"exact"}
+    assert "known to be a model of labelled" in run("classify", ICONS[0], "-m", MODEL, code=2)
+
+
 def test_plugins_names_hooks_and_distributions(strangers):
     rows = {row["family"]: row for row in in_json("plugins", **strangers)}
     assert rows["vq"]["distribution"].startswith("genzoo ")

@@ -18,6 +18,7 @@ HEAVY = {"torch", "timm", "numpy", "huggingface_hub", "transformers", "diffusers
         "from zoo.cli import main; sys.argv[1:] = ['show', 'vqgan-f16']; leave(main)",
         "from zoo.cli import main; sys.argv[1:] = ['--help']; leave(main)",
         "from zoo.cli import main; sys.argv[1:] = ['data', '--help']; leave(main)",
+        "from zoo.cli import main; sys.argv[1:] = ['recommend', '--data', '9']; leave(main)",
     ],
 )
 def test_quick_answers_import_nothing_heavy(code):

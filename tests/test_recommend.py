@@ -191,6 +191,7 @@ def test_a_strangers_family_serves_by_what_its_card_says(nothing, tmp_path, monk
     model(tmp_path / "models", "theirs", "pixelgauss")
     answer = recommend(wants="likelihood")
     assert (answer.family, answer.model) == ("pixelgauss", "theirs@1.0.0")
+    assert any("pixelgauss is no family of the rule" in note for note in answer.notes)
     assert recommend().model is None  # its card does not say that it is a VAE
 
 

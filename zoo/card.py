@@ -82,7 +82,7 @@ class Card:
     name: str
     family: str
     version: str
-    config: Mapping[str, Any]  # for `build`, nothing else
+    config: Mapping[str, Any]  # for `build`; of it the core reads `classes` alone, how many labels
     image: tuple[int, int, int]  # (C, H, W)
     latent: tuple[int, ...] | None = None  # (h, w) of tokens, (c, h, w) of continuous latents
     latent_kind: str = "none"

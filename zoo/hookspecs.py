@@ -70,6 +70,9 @@ def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> nn.Module:  
 def condition(net: nn.Module, request: Mapping[str, Any], batch: int) -> Any:
     """Turn what a user asks for ({"label": 3}, {"text": "a house"}) into `cond` for `batch` images.
 
+    A model of K labels takes them as `label`, 0 .. K - 1, and has `classes: K` in its card's config,
+    by which `zoo.classify` knows how many there are.
+
     Raises zoo.RequestError naming the keys it does understand; `zoo.options.read` does.
     """
 

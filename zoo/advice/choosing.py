@@ -235,6 +235,10 @@ def notes_of(
         notes.append(f"No model here answers this rule (families: {tried}).{lacking}")
     elif family != first:
         notes.append(f"{first} would come first; no model of it that does this is here yet.")
+        if family not in rule.families:
+            notes.append(
+                f"{family} is no family of the rule; its model's card says that it serves."
+            )
     if rule.work_low and asked.resolution > LOW:
         notes.append(f"Work at {LOW} px or less; {asked.resolution} px asks for more compute.")
     if found is not None and found.card.image[-1] != asked.resolution:
