@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.evaluate.baselines import CODECS, Row, codecs, markdown
     from zoo.evaluate.classifier import Classes, classify
-    from zoo.evaluate.command import Report, run, run_all
+    from zoo.evaluate.command import Report, run
     from zoo.evaluate.fidelity import mse, psnr, ssim
     from zoo.evaluate.frechet import Moments, frechet_distance
     from zoo.evaluate.gauge import Batch, Gauge, Reading
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zoo.evaluate.measure import evaluate
     from zoo.evaluate.metric import Metric, table
     from zoo.evaluate.out_of_distribution import auroc, outliers
+    from zoo.evaluate.several import run_all
     from zoo.evaluate.sheets import labelled_sheet, reconstruction_sheet, sheet
     from zoo.evaluate.side_by_side import comparison
     from zoo.evaluate.tokens import Histogram, bytes_needed
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "baselines": "CODECS Row codecs markdown",
     "classifier": "Classes classify",
-    "command": "Report run run_all",
+    "command": "Report run",
     "fidelity": "mse psnr ssim",
     "frechet": "Moments frechet_distance",
     "gauge": "Batch Gauge Reading",
@@ -36,6 +37,7 @@ _WHERE = {
     "measure": "evaluate",
     "metric": "Metric table",
     "out_of_distribution": "auroc outliers",
+    "several": "run_all",
     "side_by_side": "comparison",
     "sheets": "labelled_sheet reconstruction_sheet sheet",
     "tokens": "Histogram bytes_needed",

@@ -162,7 +162,7 @@ def run(
     data = data or usual_set(model.card)
     size = size or model.card.image[-1]
     pictures = suited(open_set(data, split, size), model.card, seed)
-    called = f"{getattr(pictures, 'name', Path(data).name)}-{size}/{split}"
+    called = _called(pictures, data, size, split)
     line = command_line(str(name), data, split, size, metrics, count, seed, against, request)
     measured = []
     if metrics or against is None:
@@ -170,8 +170,16 @@ def run(
             model, pictures, metrics, count, batch_size, seed, name=called, command=line
         )
     if against is not None:
-        measured += told_apart(
-            model, pictures, data, against, split, size, count, batch_size, seed, called, line
+        from zoo.evaluate.out_of_distribution import outliers
+
+        others, training = open_set(against, split, size), open_set(data, "train", size)
+        names = (
+            called,
+            _called(others, against, size, split),
+            _called(training, data, size, "train"),
+        )
+        measured += outliers(
+            model, pictures, others, training, count, batch_size, seed, names=names, command=line
         )
     rows: tuple[Row, ...] = ()
     section, written = "", []
@@ -184,31 +192,9 @@ def run(
     return Report(tuple(measured), rows, section, tuple(written))
 
 
-def run_all(names: Sequence[str | os.PathLike[str]], **options: Any) -> Report:
-    """`run` for one model after the other; the report's text is one table of all.
-
-    Args:
-        names: of the models.
-        options: those of `run`, for each of them; without `data` each is measured on its own set.
-
-    Raises as `run` does; a model that cannot give a metric is told of before any is measured.
-    """
-    if len(names) == 1:
-        return run(names[0], **options)
-    if options.get("codecs"):
-        raise RequestError("Image codecs are compared with one model at a time: name one.")
-    import torch
-
-    from zoo.evaluate.gauges import gauges_of
-    from zoo.loading import load
-
-    for name in names:
-        gauges_of(tuple(options.get("metrics") or ()), load(name).card, torch.device("cpu"))
-    reports = [run(name, **options) for name in names]
-    return Report(
-        metrics=tuple(metric for each in reports for metric in each.metrics),
-        written=tuple(path for each in reports for path in each.written),
-    )
+def _called(pictures: Any, data: str, size: int, split: str) -> str:
+    """What metrics call a set: "icons-128/test"."""
+    return f"{getattr(pictures, 'name', Path(data).name)}-{size}/{split}"
 
 
 def usual_set(card: Card) -> str:
@@ -217,34 +203,6 @@ def usual_set(card: Card) -> str:
 
     trained = card.training.data if card.training else ()
     return next((name for name in trained if name in ENTRIES and ENTRIES[name].size), "icons")
-
-
-def told_apart(
-    model: Model,
-    pictures: Any,
-    data: str,
-    against: str,
-    split: str,
-    size: int,
-    count: int | None,
-    batch_size: int,
-    seed: int,
-    called: str,
-    line: str,
-) -> list[Metric]:
-    """The model's out-of-distribution scores for the set `against`; see zoo.evaluate.out_of_distribution."""
-    from zoo.data import open_set
-    from zoo.evaluate.out_of_distribution import outliers
-
-    others, training = open_set(against, split, size), open_set(data, "train", size)
-    names = (
-        called,
-        f"{getattr(others, 'name', Path(against).name)}-{size}/{split}",
-        f"{getattr(training, 'name', Path(data).name)}-{size}/train",
-    )
-    return outliers(
-        model, pictures, others, training, count, batch_size, seed, names=names, command=line
-    )
 
 
 def compare(
