@@ -1,0 +1,161 @@
+"""An encoder and a decoder that do most of their work at a quarter of the resolution.
+
+    encoder   pixels -> unshuffle by 2 -> conv -> blocks -> stride-2 conv -> blocks -> 1x1 to `narrow` -> linear
+    decoder   linear -> conv -> blocks -> 1x1 and shuffle by 2 -> blocks -> conv -> shuffle by 2
+
+Blocks are x + conv(silu(conv(silu(x)))) that start as the identity (He et al., 2016, arXiv:1603.05027; zero start:
+Zhang et al., 2019, arXiv:1901.09321), so no normalisation is needed and a picture depends on itself alone. Shuffling
+pixels into channels (Shi et al., 2016, arXiv:1609.05158) instead of convolving at full resolution is what makes
+hundreds of posterior samples a picture affordable on a CPU. Widths and blocks are counted from the finest level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with a skip; starts as the identity. (B, C, h, w) -> (B, C, h, w)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.silu(self.conv1(F.silu(x)))
+        out: Tensor = x + self.conv2(h)
+        return out
+
+
+def sides(height: int, width: int, levels: int) -> tuple[int, int]:
+    """Sides of the coarsest grid. Raises ValueError for a picture that does not divide."""
+    factor = 2**levels
+    if height % factor or width % factor:
+        raise ValueError(
+            f"a picture of {height} x {width} with {levels} widths: both sides must be multiples of {factor}"
+        )
+    return height // factor, width // factor
+
+
+class Trunk(nn.Module):
+    """Pictures (B, C, H, W) in [-1, 1] to features (B, widths[-1], H / f, W / f), f = 2 ** len(widths).
+
+    `shift` (B, widths[0]), if given, is added after the first convolution (a class).
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
+        body: list[nn.Module] = []
+        for level, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
+            if level:
+                body += [nn.SiLU(), nn.Conv2d(widths[level - 1], width, 3, stride=2, padding=1)]
+            body += [Block(width) for _ in range(depth)]
+        self.body = nn.Sequential(*body)
+
+    def forward(self, images: Tensor, shift: Tensor | None = None) -> Tensor:
+        h = self.conv_in(F.pixel_unshuffle(images, 2))
+        if shift is not None:
+            h = h + shift[:, :, None, None]
+        return F.silu(self.body(h))
+
+
+class Painter(nn.Module):
+    """Features (B, widths[-1], H / f, W / f) to the numbers of p(x | z), (B, outputs, H, W)."""
+
+    def __init__(self, outputs: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        body: list[nn.Module] = []
+        for level in reversed(range(len(widths))):
+            body += [Block(widths[level]) for _ in range(blocks[level])]
+            if level:
+                body += [nn.SiLU(), nn.Conv2d(widths[level], 4 * widths[level - 1], 1)]
+                body += [nn.PixelShuffle(2)]
+        self.body = nn.Sequential(*body)
+        self.conv_out = nn.Conv2d(widths[0], 4 * outputs, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.conv_out(F.silu(self.body(features))), 2)
+
+
+class Encoder(nn.Module):
+    """Pictures (B, C, H, W) to the posterior's numbers (B, 2 latents): means, then raw scales.
+
+    Args:
+        image: (C, H, W) of a picture.
+        latents: how many numbers describe it.
+        widths, blocks: channels and residual blocks of each level, finest first; the finest is at half the resolution.
+        narrow: channels that are left before the linear layer, which would else hold most of the weights.
+        classes: of the embedding that is added after the first convolution; 0: none. One more row stands for "any".
+    """
+
+    def __init__(
+        self,
+        image: Sequence[int],
+        latents: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        narrow: int = 16,
+        classes: int = 0,
+    ) -> None:
+        super().__init__()
+        height, width = sides(image[1], image[2], len(widths))
+        self.trunk = Trunk(image[0], widths, blocks)
+        self.narrow = nn.Conv2d(widths[-1], narrow, 1)
+        self.out = nn.Linear(narrow * height * width, 2 * latents)
+        self.label = nn.Embedding(classes + 1, widths[0]) if classes else None
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        shift = None if self.label is None or labels is None else self.label(labels)
+        h = F.silu(self.narrow(self.trunk(images, shift)))
+        out: Tensor = self.out(h.flatten(1))
+        return out
+
+
+class Start(nn.Module):
+    """Latents (B, D) and classes to the first features (B, width, h, w) of a decoder."""
+
+    def __init__(
+        self, latents: int, narrow: int, width: int, sides: tuple[int, int], classes: int
+    ) -> None:
+        super().__init__()
+        self.shape = (narrow, *sides)
+        self.linear = nn.Linear(latents, narrow * sides[0] * sides[1])
+        self.conv = nn.Conv2d(narrow, width, 3, padding=1)
+        self.label = nn.Embedding(classes + 1, self.linear.out_features) if classes else None
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        h = self.linear(latents)
+        if self.label is not None and labels is not None:
+            h = h + self.label(labels)
+        out: Tensor = self.conv(F.silu(h.unflatten(1, self.shape)))
+        return out
+
+
+class Decoder(nn.Module):
+    """Latents (B, latents) to the numbers of p(x | z), (B, outputs, H, W); arguments as the encoder's."""
+
+    def __init__(
+        self,
+        image: Sequence[int],
+        latents: int,
+        outputs: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        narrow: int = 16,
+        classes: int = 0,
+    ) -> None:
+        super().__init__()
+        grid = sides(image[1], image[2], len(widths))
+        self.start = Start(latents, narrow, widths[-1], grid, classes)
+        self.painter = Painter(outputs, widths, blocks)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        out: Tensor = self.painter(self.start(latents, labels))
+        return out
