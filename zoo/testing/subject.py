@@ -71,8 +71,10 @@ class Subject:
 
     @functools.cached_property
     def images(self) -> Images:
-        """Three images of noise."""
-        return Images(rng.uniform(rng.streams(rng.generator(7), 3), *self.image) * 1.8 - 0.9)
+        """Three images of noise; black and white for a model of binary pixels."""
+        noise = rng.uniform(rng.streams(rng.generator(7), 3), *self.image) * 1.8 - 0.9
+        binary = self.log_prob is not None and self.log_prob.over == "binary pixels"
+        return Images(torch.where(noise > 0, 1.0, -1.0) if binary else noise)
 
     def giving(self, hook: str) -> Model:
         """The model, if the family gives `hook`."""
