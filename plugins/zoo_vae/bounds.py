@@ -1,7 +1,9 @@
 """Lower bounds of ln p(x), unbiased over the noise and tighter with more of it.
 
-    ELBO    E_q[ln p(x | z)] - KL(q(z | x) || N(0, I)) <= ln p(x)                    one z, the KL in closed form
-    IWAE_k  E[ln 1/k sum_j w_j],   w_j = p(x | z_j) p(z_j) / q(z_j | x),   z_j ~ q   ELBO <= IWAE_k <= IWAE_k+1 <= ln p(x)
+    ELBO    E_q[ln p(x | z)] - KL(q(z | x) || N(0, I))                    one z, the KL in closed form
+    IWAE_k  E[ln 1/k sum_j w_j],   w_j = p(x | z_j) p(z_j) / q(z_j | x)   z_1 ... z_k drawn from q
+
+    ELBO <= IWAE_k <= IWAE_(k+1) <= ln p(x)
 
 (Kingma & Welling, 2013, arXiv:1312.6114; Burda et al., 2015, arXiv:1509.00519, theorem 1.) Each value is a draw whose
 expectation is the bound: an average over a test set is one with a standard error, a single value may lie above
@@ -26,14 +28,16 @@ ROWS = 800  # latents decoded at a time, which bounds memory
 
 
 def log_weights(net: Any, drawn: Drawn, noise: Tensor, images: Tensor) -> Tensor:
-    """ln p(x | z) p(z) / q(z | x) for z = mean + scale * noise; (B, ...) -> (B,) nats."""
+    """The logarithm of p(x | z) p(z) / q(z | x) for z = mean + scale * noise; (B, ...) -> (B,) nats."""
     ratio = (noise.square() - drawn.latents.square()) / 2 + drawn.scale.log()
     out: Tensor = net.likelihood.log_prob(drawn.given, images) + ratio.sum(1)
     return out
 
 
-def elbo_terms(net: Any, images: Tensor, labels: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """ln p(x | z) (B,) at one draw a picture, and the KL of each latent (B, D) in closed form."""
+def elbo_terms(
+    net: Any, images: Tensor, labels: Tensor | None, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The values of ln p(x | z) (B,) at one draw a picture, and the KL of each latent (B, D) in closed form."""
     drawn = net.draw(net.seen(images, labels), labels, noise)
     return net.likelihood.log_prob(drawn.given, images), kl_each(drawn.mean, drawn.scale)
 

@@ -1,7 +1,7 @@
 """An encoder and a decoder that do most of their work at a quarter of the resolution.
 
-    encoder   pixels -> unshuffle by 2 -> conv -> blocks -> stride-2 conv -> blocks -> 1x1 to `narrow` -> linear
-    decoder   linear -> conv -> blocks -> 1x1 and shuffle by 2 -> blocks -> conv -> shuffle by 2
+    encoder   pixels -> unshuffle by 2 -> conv -> blocks -> stride-2 conv -> blocks -> 1x1 to `narrow` -> dense
+    decoder   dense -> conv -> blocks -> 1x1 and shuffle by 2 -> blocks -> conv -> shuffle by 2
 
 Blocks are x + conv(silu(conv(silu(x)))) that start as the identity (He et al., 2016, arXiv:1603.05027; zero start:
 Zhang et al., 2019, arXiv:1901.09321), so no normalisation is needed and a picture depends on itself alone. Shuffling
@@ -24,8 +24,8 @@ class Block(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        for parameter in self.conv2.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.silu(self.conv1(F.silu(x)))
@@ -84,15 +84,24 @@ class Painter(nn.Module):
         return F.pixel_shuffle(self.conv_out(F.silu(self.body(features))), 2)
 
 
+def dense(inputs: int, outputs: int, hidden: int) -> nn.Module:
+    """A linear layer, or with `hidden` numbers between two."""
+    if not hidden:
+        return nn.Linear(inputs, outputs)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
+
+
 class Encoder(nn.Module):
     """Pictures (B, C, H, W) to the posterior's numbers (B, 2 latents): means, then raw scales.
 
     Args:
         image: (C, H, W) of a picture.
         latents: how many numbers describe it.
-        widths, blocks: channels and residual blocks of each level, finest first; the finest is at half the resolution.
-        narrow: channels that are left before the linear layer, which would else hold most of the weights.
-        classes: of the embedding that is added after the first convolution; 0: none. One more row stands for "any".
+        widths: channels of each level, finest first; the finest is at half the resolution.
+        blocks: residual blocks of each level.
+        narrow: channels left before the dense layers, which would else hold most of the weights.
+        hidden: numbers between two dense layers; 0: one layer.
+        classes: of the embedding added after the first convolution, one more row for "any"; 0: none.
     """
 
     def __init__(
@@ -102,40 +111,30 @@ class Encoder(nn.Module):
         widths: Sequence[int],
         blocks: Sequence[int],
         narrow: int = 16,
+        hidden: int = 0,
         classes: int = 0,
     ) -> None:
         super().__init__()
-        height, width = sides(image[1], image[2], len(widths))
+        self.grid = sides(image[1], image[2], len(widths))
+        self.width = widths[-1]
         self.trunk = Trunk(image[0], widths, blocks)
         self.narrow = nn.Conv2d(widths[-1], narrow, 1)
-        self.out = nn.Linear(narrow * height * width, 2 * latents)
+        self.out = dense(narrow * self.grid[0] * self.grid[1], 2 * latents, hidden)
         self.label = nn.Embedding(classes + 1, widths[0]) if classes else None
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def features(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """(B, C, H, W) -> (B, widths[-1], H / f, W / f)."""
         shift = None if self.label is None or labels is None else self.label(labels)
-        h = F.silu(self.narrow(self.trunk(images, shift)))
-        out: Tensor = self.out(h.flatten(1))
+        out: Tensor = self.trunk(images, shift)
         return out
 
-
-class Start(nn.Module):
-    """Latents (B, D) and classes to the first features (B, width, h, w) of a decoder."""
-
-    def __init__(
-        self, latents: int, narrow: int, width: int, sides: tuple[int, int], classes: int
-    ) -> None:
-        super().__init__()
-        self.shape = (narrow, *sides)
-        self.linear = nn.Linear(latents, narrow * sides[0] * sides[1])
-        self.conv = nn.Conv2d(narrow, width, 3, padding=1)
-        self.label = nn.Embedding(classes + 1, self.linear.out_features) if classes else None
-
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        h = self.linear(latents)
-        if self.label is not None and labels is not None:
-            h = h + self.label(labels)
-        out: Tensor = self.conv(F.silu(h.unflatten(1, self.shape)))
+    def numbers(self, features: Tensor) -> Tensor:
+        """Features to (B, 2 latents)."""
+        out: Tensor = self.out(F.silu(self.narrow(features)).flatten(1))
         return out
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.numbers(self.features(images, labels))
 
 
 class Decoder(nn.Module):
@@ -149,12 +148,25 @@ class Decoder(nn.Module):
         widths: Sequence[int],
         blocks: Sequence[int],
         narrow: int = 16,
+        hidden: int = 0,
         classes: int = 0,
     ) -> None:
         super().__init__()
-        grid = sides(image[1], image[2], len(widths))
-        self.start = Start(latents, narrow, widths[-1], grid, classes)
+        self.grid = sides(image[1], image[2], len(widths))
+        self.narrow, self.width = narrow, widths[-1]
+        size = narrow * self.grid[0] * self.grid[1]
+        self.dense = dense(latents, size, hidden)
+        self.label = nn.Embedding(classes + 1, size) if classes else None
+        self.conv_in = nn.Conv2d(narrow, widths[-1], 3, padding=1)
         self.painter = Painter(outputs, widths, blocks)
+
+    def start(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """(B, latents) -> (B, widths[-1], H / f, W / f)."""
+        h = self.dense(latents)
+        if self.label is not None and labels is not None:
+            h = h + self.label(labels)
+        out: Tensor = self.conv_in(F.silu(h).view(-1, self.narrow, *self.grid))
+        return out
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         out: Tensor = self.painter(self.start(latents, labels))

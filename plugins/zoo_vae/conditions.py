@@ -41,9 +41,9 @@ def read(net: Any, request: Mapping[str, Any], batch: int) -> Condition:
 
 
 def _labels(net: Any, label: Any, batch: int) -> Tensor:
-    given = label.tolist() if isinstance(label, Tensor) else label
+    given: Any = label.tolist() if isinstance(label, Tensor) else label
     several = isinstance(given, Sequence) and not isinstance(given, str)
-    each = list(given) if several else [given] * batch
+    each: list[Any] = list(given) if several else [given] * batch
     if any(isinstance(one, bool) or not isinstance(one, int) for one in each):
         raise RequestError(f"label is a class, or a list of one a picture; got {label!r}.")
     if any(not 0 <= one < net.classes for one in each):
@@ -54,7 +54,9 @@ def _labels(net: Any, label: Any, batch: int) -> Tensor:
     return torch.tensor(each[:batch], dtype=torch.int64, device=device)
 
 
-def encoded(net: Any, images: Tensor, cond: Condition | None, generator: Generator | None) -> Tensor:
+def encoded(
+    net: Any, images: Tensor, cond: Condition | None, generator: Generator | None
+) -> Tensor:
     """Latents (B, D) of pictures: the mode, or a draw; see the hook."""
     labels, noise = net.labels(cond, len(images)), None
     if generator is not None:

@@ -32,7 +32,7 @@ def entropy(scale: Tensor) -> Tensor:
 
 
 def log_density(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """ln N(x; mean, scale^2), (..., D) -> (...)."""
+    """Logarithm of N(x; mean, scale^2), (..., D) -> (...)."""
     each: Tensor = ((x - mean) / scale).square() / -2 - scale.log() - log(2 * pi) / 2
     return each.sum(-1)
 

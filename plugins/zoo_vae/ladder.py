@@ -13,7 +13,7 @@ coding of zoo.nn.coding and does not offer it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_vae.compact import Block, Painter, Start, Trunk, sides
+from zoo_vae.compact import Block, Decoder, Encoder
 from zoo_vae.gaussian import positive
 
 
@@ -68,38 +68,31 @@ class Rung(nn.Module):
 
 
 class Ladder(nn.Module):
-    """Arguments as `net.vae`'s config says; `latents` (D, c, ...) with at least two levels."""
+    """A ladder of `latents` (D, c, ...): D numbers first, then c channels of the coarsest grid each."""
 
     def __init__(
         self,
         image: Sequence[int],
+        encoder: Encoder,
+        decoder: Decoder,
         latents: Sequence[int],
-        encoder: Mapping[str, Any],
-        decoder: Mapping[str, Any],
-        likelihood: nn.Module,
-        outputs: int,
+        likelihood: Any,
         classes: int = 0,
     ) -> None:
         super().__init__()
-        self.image, self.classes, self.likelihood = tuple(image), classes, likelihood
-        self.start, self.painter = _top_down(image, latents[0], outputs, classes, **decoder)
-        self.trunk, self.narrow, self.out = _bottom_up(image, latents[0], **encoder)
-        self.label = nn.Embedding(classes + 1, encoder["widths"][0]) if classes else None
-        grid = sides(image[1], image[2], len(encoder["widths"]))
-        if grid != sides(image[1], image[2], len(decoder["widths"])):
+        if encoder.grid != decoder.grid:
             raise ValueError("a ladder's encoder and decoder must have as many widths")
-        self.shapes = [(each, *grid) for each in latents[1:]]
-        self.rungs = nn.ModuleList(
-            Rung(decoder["widths"][-1], encoder["widths"][-1], each) for each in latents[1:]
-        )
+        self.image, self.classes = tuple(image), classes
+        self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
+        self.shapes = [(each, *encoder.grid) for each in latents[1:]]
+        self.rungs = nn.ModuleList(Rung(decoder.width, encoder.width, each) for each in latents[1:])
         self.sizes = [latents[0], *(prod(each) for each in self.shapes)]
         self.latents = sum(self.sizes)
 
     def seen(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
         """As `Vae.seen`: mean and deviation of the first level, and the features for the others."""
-        shift = None if self.label is None or labels is None else self.label(labels)
-        features = self.trunk(images, shift)
-        mean, raw = self.out(F.silu(self.narrow(features)).flatten(1)).chunk(2, 1)
+        features = self.encoder.features(images, labels)
+        mean, raw = self.encoder.numbers(features).chunk(2, 1)
         return mean, positive(raw), features
 
     def place(
@@ -108,12 +101,10 @@ class Ladder(nn.Module):
         """As `Vae.place`; the mode is that of each level given the modes above it."""
         return self._descend(seen, labels, noise)[0]
 
-    def draw(
-        self, seen: tuple[Tensor, ...], labels: Tensor | None, noise: Tensor | None
-    ) -> Drawn:
+    def draw(self, seen: tuple[Tensor, ...], labels: Tensor | None, noise: Tensor | None) -> Drawn:
         """As `Vae.draw`."""
         latents, mean, scale, h = self._descend(seen, labels, noise)
-        return Drawn(latents, mean, scale, self.painter(h))
+        return Drawn(latents, mean, scale, self.decoder.painter(h))
 
     def _descend(
         self, seen: tuple[Tensor, ...], labels: Tensor | None, noise: Tensor | None
@@ -121,13 +112,14 @@ class Ladder(nn.Module):
         """Latents, mean and deviation (B, D) each, and the last features."""
         mean, scale, features = seen
         means, scales, latents = [mean], [scale], [mean]
-        parts = [None] * len(self.sizes) if noise is None else list(noise.split(self.sizes, 1))
+        parts = [None] * len(self.sizes) if noise is None else self._levels(noise)
         if parts[0] is not None:
             latents = [mean + scale * parts[0]]
-        h = self.start(latents[0], labels)
+        h = self.decoder.start(latents[0], labels)
+        rung: Any
         for rung, shape, part in zip(self.rungs, self.shapes, parts[1:], strict=True):
             mean, scale = rung.relative(h, features)
-            each = mean if part is None else mean + scale * part.unflatten(1, shape)
+            each = mean if part is None else mean + scale * part.view(-1, *shape)
             h = rung.down(h, each)
             means.append(mean.flatten(1))
             scales.append(scale.flatten(1))
@@ -136,38 +128,18 @@ class Ladder(nn.Module):
 
     def given(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """As `Vae.given`: noises e (B, D) of all levels, first level first."""
-        first, *parts = latents.split(self.sizes, 1)
-        h = self.start(first, labels)
+        first, *parts = self._levels(latents)
+        h = self.decoder.start(first, labels)
+        rung: Any
         for rung, shape, part in zip(self.rungs, self.shapes, parts, strict=True):
-            h = rung.down(h, part.unflatten(1, shape))
-        out: Tensor = self.painter(h)
+            h = rung.down(h, part.view(-1, *shape))
+        out: Tensor = self.decoder.painter(h)
         return out
+
+    def _levels(self, flat: Tensor) -> list[Any]:
+        """(B, D) to one (B, .) a level."""
+        return list(torch.split(flat, self.sizes, 1))
 
     def labels(self, cond: Any, batch: int) -> Tensor | None:
         """Classes (batch,) int64 of a condition; see `chosen`."""
         return chosen(self, cond, batch)
-
-
-def _bottom_up(
-    image: Sequence[int],
-    latents: int,
-    widths: Sequence[int],
-    blocks: Sequence[int],
-    narrow: int = 16,
-) -> tuple[Trunk, nn.Conv2d, nn.Linear]:
-    height, width = sides(image[1], image[2], len(widths))
-    first = nn.Linear(narrow * height * width, 2 * latents)
-    return Trunk(image[0], widths, blocks), nn.Conv2d(widths[-1], narrow, 1), first
-
-
-def _top_down(
-    image: Sequence[int],
-    latents: int,
-    outputs: int,
-    classes: int,
-    widths: Sequence[int],
-    blocks: Sequence[int],
-    narrow: int = 16,
-) -> tuple[Start, Painter]:
-    grid = sides(image[1], image[2], len(widths))
-    return Start(latents, narrow, widths[-1], grid, classes), Painter(outputs, widths, blocks)

@@ -39,7 +39,7 @@ class Likelihood(Protocol):
     alphabet: int  # symbols of a pixel; 0 where pixels are no symbols
 
     def log_prob(self, given: Tensor, images: Tensor) -> Tensor:
-        """ln p(images | given), (B, numbers C, H, W) and (B, C, H, W) -> (B,) nats."""
+        """Value of ln p(images | given), (B, numbers C, H, W) and (B, C, H, W) -> (B,) nats."""
         ...
 
     def mean(self, given: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class Logistic(_Scaled):
         return self._log_bins(given, level).flatten(1).sum(1)
 
     def _log_bins(self, given: Tensor, level: Tensor) -> Tensor:
-        """ln p of grey levels 0 .. 255 that broadcast against the means."""
+        """Value of ln p of grey levels 0 .. 255 that broadcast against the means."""
         mean, log_scale = self.split(given)
         inverse = (-log_scale).exp()
         centre = level / 127.5 - 1 - mean

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from zoo_vae import compact, likelihoods
@@ -65,12 +64,10 @@ class Vae(nn.Module):
         mean, scale = seen
         return mean if noise is None else mean + scale * noise
 
-    def draw(
-        self, seen: tuple[Tensor, ...], labels: Tensor | None, noise: Tensor | None
-    ) -> Drawn:
+    def draw(self, seen: tuple[Tensor, ...], labels: Tensor | None, noise: Tensor | None) -> Drawn:
         """Latents as `place` gives them, the posterior they are of, and p(x | z) there."""
         latents = self.place(seen, labels, noise)
-        return Drawn(latents, *seen, self.decoder(latents, labels))
+        return Drawn(latents, seen[0], seen[1], self.decoder(latents, labels))
 
     def given(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """The numbers (B, numbers C, H, W) of p(x | z) for latents (B, D)."""
@@ -88,7 +85,7 @@ class Vae(nn.Module):
     def pictures(self, symbols: Tensor) -> Tensor:
         dtype = next(self.parameters()).dtype
         out: Tensor = self.likelihood.pictures(symbols).to(dtype)
-        return out.unflatten(1, self.image)
+        return out.view(-1, *self.image)
 
     def posterior(self, images: Tensor, cond: Any) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(z | x), each (B, D)."""
@@ -96,7 +93,7 @@ class Vae(nn.Module):
         return mean, scale
 
     def tables_given(self, latents: Tensor, cond: Any) -> Tensor:
-        """p of every symbol of every pixel given latents (B, D): (B, T, K)."""
+        """Probabilities of every symbol of every pixel given latents (B, D): (B, T, K)."""
         given = self.given(latents, self.labels(cond, len(latents)))
         out: Tensor = self.likelihood.tables(given)
         return out
@@ -108,7 +105,7 @@ def vae(config: Mapping[str, Any]) -> Vae | Ladder:
         image        [C, H, W]
         latents      [D]: flat; [D, c, ...]: a ladder, c channels of the coarsest grid at each further level
         likelihood   {kind = "bernoulli" | "gaussian" | "logistic", ...}
-        encoder      {widths, blocks, narrow}, see `compact.Encoder`
+        encoder      {widths, blocks, narrow, hidden}, see `compact.Encoder`
         decoder      likewise
         classes      how many classes it can be conditioned on (0)
 
@@ -127,8 +124,8 @@ def _built(
 ) -> Vae | Ladder:
     density = likelihoods.likelihood(likelihood)
     outputs = density.numbers * image[0]
-    if len(latents) > 1:
-        return Ladder(image, latents, encoder, decoder, density, outputs, classes)
     look = compact.Encoder(image, latents[0], classes=classes, **encoder)
     paint = compact.Decoder(image, latents[0], outputs, classes=classes, **decoder)
+    if len(latents) > 1:
+        return Ladder(image, look, paint, latents, density, classes)
     return Vae(image, look, paint, latents[0], density, classes)

@@ -36,7 +36,8 @@ def interpolate(model: Model, a: Any, b: Any, steps: int = 8) -> Images:
 
     Args:
         model: any model that encodes to continuous latents and decodes them.
-        a, b: one picture each, as `model.encode` takes them.
+        a: the first picture, as `model.encode` takes it.
+        b: the last.
         steps: pictures, the ends counted; 2 or more.
 
     Raises:

@@ -54,7 +54,7 @@ class Settings:
         return made
 
     def weight(self, step: int) -> float:
-        """beta at a step."""
+        """Beta at a step."""
         done = min(1.0, step / self.warmup) if self.warmup else 1.0
         return self.beta_start + (self.beta - self.beta_start) * done
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import log, pi
 
 import torch
@@ -23,13 +23,14 @@ class TermsRunner:
 
     def recognise(self, case: Case) -> bool:
         """By its files."""
-        return INPUTS <= set(case.inputs) and not case.files and "kl_standard" in case.outputs
+        return set(case.inputs) >= INPUTS and not case.files and "kl_standard" in case.outputs
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         """Its outputs by name."""
-        given, out = case.inputs, {}
+        given = case.inputs
+        out: dict[str, Tensor] = {}
         for needed, terms in (
-            (set(), divergences),
+            (INPUTS, divergences),
             ({"x_binary", "recon_logits"}, bernoulli),
             ({"recon_mean"}, continuous),
             ({"eps", "W", "x_binary"}, weights),
@@ -66,7 +67,7 @@ def bernoulli(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def log_normaliser(logits: Tensor) -> Tensor:
-    """ln C of the continuous Bernoulli, C = 2 artanh(1 - 2 p) / (1 - 2 p) = a / tanh(a / 2), p = sigmoid(a).
+    """The continuous Bernoulli's ln C, C = 2 artanh(1 - 2 p) / (1 - 2 p) = a / tanh(a / 2), p = sigmoid(a).
 
     Loaiza-Ganem & Cunningham, 2019, arXiv:1907.06845; near a = 0 its series, ln 2 + a^2 / 12.
     """
@@ -97,7 +98,7 @@ def weights(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Log-weights (K, B) under the linear Bernoulli decoder z W, and the bounds they give, (B,)."""
     mean, scale, noise = given["mu"], (given["logvar"] / 2).exp(), given["eps"]
     picture, z = given["x_binary"] * 2 - 1, mean + scale * noise  # (K, B, D)
-    logits = (z @ given["W"]).unflatten(-1, picture.shape[1:])  # (K, B, C, H, W)
+    logits = (z @ given["W"]).view(len(z), *picture.shape)  # (K, B, C, H, W)
     likely = torch.stack([Bernoulli().log_prob(each, picture) for each in logits])  # (K, B)
     prior = gaussian.log_density(z, torch.zeros_like(z), torch.ones_like(z))
     each = likely + prior - gaussian.log_density(z, mean, scale)
@@ -122,6 +123,3 @@ def pythae(
         out |= {f"pythae_{name}.recon": recon, f"pythae_{name}.kld": kl.mean()}
         out[f"pythae_{name}.loss"] = recon + kl.mean()
     return {key: value.view(1) for key, value in out.items()}
-
-
-Terms = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
