@@ -1,0 +1,1 @@
+"""Published layouts that this family loads as they are."""
