@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.nn.transformer import CausalAttention, Trunk
 from zoo_pixel import logistic
-from zoo_pixel.causal import Block, CausalAttention, CausalConv
+from zoo_pixel.causal import CausalConv
 from zoo_pixel.neighbourhood import Mixtures
 
 
@@ -71,10 +72,7 @@ class Mosaic(nn.Module):
             "c": lambda: CausalConv(width, width, 2, groups=width),
             "a": lambda: CausalAttention(width, heads),
         }
-        self.blocks = nn.ModuleList(
-            Block(mixes[letter](), width, expand, 0.5 * len(layers) ** -0.5) for letter in layers
-        )
-        self.norm = nn.LayerNorm(width)
+        self.trunk = Trunk([mixes[letter]() for letter in layers], width, expand)
         if levels == 256:
             self.head: nn.Module = Mixtures(size, tile, channels, width, hidden, mixtures)
         else:
@@ -113,9 +111,7 @@ class Mosaic(nn.Module):
         x = self.embed(self.features(symbols.view(shape))) + self.place
         if self.label is not None:
             x = x + self.label(labels)[:, None, None]
-        for block in self.blocks:
-            x = block(x)
-        out: Tensor = self.norm(x)
+        out: Tensor = self.trunk(x)
         return out
 
     def mixtures(self, symbols: Tensor, labels: Tensor | None) -> tuple[Tensor, logistic.Mixture]:
@@ -153,8 +149,8 @@ class MosaicSteps:
     def __init__(self, net: Mosaic, count: int, labels: Tensor | None) -> None:
         self.net, self.t = net, 0
         self.label = None if net.label is None else net.label(labels)  # (B, width)
-        self.seen = net.embed.memory(count, net.side, net.side)
-        self.memories = [block.memory(count, net.side, net.side) for block in net.blocks]
+        self.seen = net.embed.memory(count, (net.side, net.side))
+        self.memories = net.trunk.memory(count, (net.side, net.side))
         numbers = net.numbers if net.levels == 256 else 1
         self.tile = torch.zeros(count, numbers, dtype=torch.int64, device=net.place.device)
         self.raster = net.place.new_zeros(count, net.size**2 + 1, net.channels)
@@ -190,15 +186,11 @@ class MosaicSteps:
             self.raster[:, at] = net.features(self.tile[:, k * net.channels : number + 1])
         if number + 1 == self.tile.shape[1]:
             tile = self.tile if net.levels == 256 else self.tile[:, 0]
-            net.embed.push(net.features(tile), i, j, self.seen)
+            net.embed.push(net.features(tile), self.seen)
 
     def _context(self, p: int) -> Tensor:
         """(B, width) of tile p."""
         net = self.net
-        i, j = divmod(p, net.side)
-        x = net.embed.at(i, j, self.seen) + net.place[i, j]
+        x = net.embed.ahead(self.seen) + net.place.flatten(0, 1)[p]
         x = x if self.label is None else x + self.label
-        for block, memory in zip(net.blocks, self.memories, strict=True):
-            x = block.step(x, i, j, memory)
-        out: Tensor = net.norm(x)
-        return out
+        return net.trunk.step(x, self.memories)
