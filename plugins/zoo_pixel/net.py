@@ -226,9 +226,11 @@ def pixel_model(config: Mapping[str, Any]) -> PixelModel:
     Raises TypeError for an unknown or missing option, KeyError for an unknown kind.
     """
     from zoo_pixel.mosaic import Mosaic
+    from zoo_pixel.plusplus import PlusPlus
 
     kinds: Mapping[str, Callable[..., nn.Module]] = {
         "mosaic": Mosaic,
+        "pixelcnn++": PlusPlus,
     }
     options = dict(config)
     return PixelModel(kinds[options.pop("kind")](**options))

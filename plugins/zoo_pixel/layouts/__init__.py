@@ -1,1 +1,0 @@
-"""Published layouts that this family loads as they are."""
