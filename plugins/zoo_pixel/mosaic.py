@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.nn.transformer import CausalAttention, Trunk
-from zoo_pixel import logistic
+from zoo_pixel import logistic, raster
 from zoo_pixel.causal import CausalConv
 from zoo_pixel.neighbourhood import Mixtures
 
@@ -102,7 +102,7 @@ class Mosaic(nn.Module):
         """(..., numbers) or (...) of tiles to what the trunk reads, (..., I)."""
         if self.levels == 2:
             return F.one_hot(symbols, self.alphabet).to(self.place.dtype)
-        return symbols.to(self.place.dtype) / 127.5 - 1
+        return raster.as_values(symbols, 256, self.place)
 
     def contexts(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
         """(B, T) to what is known of each tile before it comes, (B, h, w, width)."""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ImageError
+from zoo_pixel import raster
 
 
 class Steps(Protocol):
@@ -126,8 +127,7 @@ class PixelModel(nn.Module):
     def pictures(self, symbols: Tensor) -> Tensor:
         """(B, T) int64 to (B, C, H, W) in [-1, 1], of the net's dtype."""
         core = self.inside
-        levels = core.to_levels(symbols).to(next(self.parameters()).dtype)
-        return levels / ((core.levels - 1) / 2) - 1
+        return raster.as_values(core.to_levels(symbols), core.levels, next(self.parameters()))
 
     def log_prob(self, images: Tensor, cond: Asked | None) -> Tensor:
         """log p(x | c) (B,) in nats; minus infinity for a picture that does not begin as asked."""
@@ -225,12 +225,16 @@ def pixel_model(config: Mapping[str, Any]) -> PixelModel:
 
     Raises TypeError for an unknown or missing option, KeyError for an unknown kind.
     """
+    from zoo_pixel.gated import GatedPixelCNN
     from zoo_pixel.mosaic import Mosaic
     from zoo_pixel.plusplus import PlusPlus
+    from zoo_pixel.transformer import PixelTransformer
 
     kinds: Mapping[str, Callable[..., nn.Module]] = {
+        "gated": GatedPixelCNN,
         "mosaic": Mosaic,
         "pixelcnn++": PlusPlus,
+        "transformer": PixelTransformer,
     }
     options = dict(config)
     return PixelModel(kinds[options.pop("kind")](**options))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_pixel import logistic
+from zoo_pixel import logistic, raster
 from zoo_pixel.logistic import Mixture
 from zoo_pixel.shifted import Pointwise, ShiftedConv, ShiftedDeconv
 
@@ -148,11 +148,11 @@ class PlusPlus(nn.Module):
 
     def to_symbols(self, levels: Tensor) -> Tensor:
         """Grey levels (B, C, H, W) to (B, T)."""
-        return levels.movedim(1, -1).flatten(1)
+        return raster.to_symbols(levels)
 
     def to_levels(self, symbols: Tensor) -> Tensor:
         """(B, T) to grey levels (B, C, H, W)."""
-        return symbols.view(-1, self.size, self.size, self.channels).movedim(-1, 1)
+        return raster.to_levels(symbols, self.channels, self.size)
 
     def shift(self, labels: Tensor | None) -> Tensor | None:
         """What a label adds (B, width, 1, 1)."""
@@ -160,7 +160,7 @@ class PlusPlus(nn.Module):
 
     def mixtures(self, symbols: Tensor, labels: Tensor | None) -> tuple[Mixture, Tensor]:
         """Every pixel's mixture and its values (B, H, W, C)."""
-        values = self.to_levels(symbols).to(self.logits.nin_out.lin_a.bias.dtype) / 127.5 - 1
+        values = raster.as_values(self.to_levels(symbols), 256, self.logits.nin_out.lin_a.bias)
         found = mixture(self.logits(values, self.shift(labels)), self.channels)
         return found, values.movedim(1, -1)
 

@@ -75,6 +75,7 @@ class Seen:
 
     def __init__(self, layer: ShiftedConv, count: int, size: int) -> None:
         self.layer, self.weight = layer, layer.conv.weight()
+        self.matrix = self.weight.flatten(1).T.contiguous()
         shape = (count, self.weight.shape[1], size + layer.above, size + layer.left + layer.right)
         self.room = self.weight.new_zeros(shape)
 
@@ -87,11 +88,16 @@ class Seen:
     def get(self, i: int, j: int, count: int) -> Tensor:
         """The output (B, O, 1, count) whose last inputs are in row i, from column j on."""
         (high, wide), step = self.layer.kernel, self.layer.stride
-        patch = self.room[:, :, i : i + high, j : j + (count - 1) * step + wide]
         if count == 1:
-            out = torch.addmm(self.layer.conv.bias, patch.flatten(1), self.weight.flatten(1).T)
-            return out[..., None, None]
+            return self.at(i, j)[..., None, None]
+        patch = self.room[:, :, i : i + high, j : j + (count - 1) * step + wide]
         return F.conv2d(patch, self.weight, self.layer.conv.bias, step)
+
+    def at(self, i: int, j: int) -> Tensor:
+        """The output (B, O) at one place."""
+        high, wide = self.layer.kernel
+        patch = self.room[:, :, i : i + high, j : j + wide].flatten(1)
+        return torch.addmm(self.layer.conv.bias, patch, self.matrix)
 
     def step(self, piece: Tensor, i: int, j: int) -> Tensor:
         """`put`, then `get` for the same place."""
@@ -109,8 +115,12 @@ class ShiftedDeconv(nn.Module):
         self.side = (wide - 1) // 2
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.spread(x, self.deconv.weight())
+
+    def spread(self, x: Tensor, weight: Tensor) -> Tensor:
+        """`forward` with the weight made before; of a piece (B, I, 1, n) the rows and columns it reaches."""
         out = F.conv_transpose2d(
-            x, self.deconv.weight(), self.deconv.bias, 2, output_padding=1
+            x, weight, self.deconv.bias, 2, output_padding=1
         )  # (B, O, 2 h + 1, 2 w + kw - 1)
         return out[:, :, : 2 * x.shape[2], self.side : self.side + 2 * x.shape[3]]
 
