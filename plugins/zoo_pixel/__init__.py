@@ -56,7 +56,7 @@ def sample(
 
 @hookimpl
 def log_prob(net: PixelModel, images: Tensor, cond: Asked | None) -> Tensor:
-    """log p(x | c) (B,) in nats, exact, of the 8-bit or binary picture."""
+    """Log p(x | c) (B,) in nats, exact, of the 8-bit or binary picture."""
     return net.log_prob(images, cond)
 
 

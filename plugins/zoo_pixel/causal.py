@@ -25,9 +25,7 @@ class CausalConv(nn.Module):
     ) -> None:
         super().__init__()
         self.reach, self.groups, self.strict = reach, groups, strict
-        self.weight = nn.Parameter(
-            torch.empty(outputs, inputs // groups, reach + 1, 2 * reach + 1)
-        )
+        self.weight = nn.Parameter(torch.empty(outputs, inputs // groups, reach + 1, 2 * reach + 1))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("mask", torch.empty(reach + 1, 2 * reach + 1), persistent=False)
         self.reset_buffers()

@@ -109,7 +109,7 @@ class GatedPixelCNN(nn.Module):
         return [each[..., None, None] for each in self.label(labels).chunk(len(self.layers), 1)]
 
     def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(s_t | s_<t, y) (B, T, K)."""
+        """Log p(s_t | s_<t, y) (B, T, K)."""
         v = h = raster.as_values(self.to_levels(symbols), self.levels, self.head.outer[0].weight)  # type: ignore[arg-type]
         for layer, bias in zip(self.layers, self.biases(labels), strict=True):
             v, h = layer(v, h, bias)
@@ -119,7 +119,7 @@ class GatedPixelCNN(nn.Module):
         return torch.stack(logits, 2).flatten(1, 2).log_softmax(-1)
 
     def log_prob(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(x | y) (B,)."""
+        """Log p(x | y) (B,)."""
         tables = self.log_tables(symbols, labels)
         return tables.gather(-1, symbols[..., None]).squeeze(-1).sum(-1)
 
@@ -139,7 +139,9 @@ class GatedSteps:
         self.beside = [layer.horizontal.seen(count, net.size) for layer in layers]
         self.cross = [layer.cross.lin_a.weight() for layer in layers]
         self.outs = [(layer.out.lin_a.weight(), layer.out.lin_a.bias) for layer in layers]
-        self.symbols = torch.zeros(count, net.length, dtype=torch.int64, device=self.cross[0].device)
+        self.symbols = torch.zeros(
+            count, net.length, dtype=torch.int64, device=self.cross[0].device
+        )
         self.rows: list[Tensor] = []  # W_c p of this row, (W, B, 2 width) a layer
         self.features: Tensor | None = None
 
@@ -172,7 +174,7 @@ class GatedSteps:
             return self.features
         if j == 0:
             self._row(i)
-        h = self.cross[0]
+        h: Tensor = self.cross[0]
         for number, seen in enumerate(self.beside):
             if number:
                 seen.room[:, :, i, j + seen.layer.left] = h

@@ -44,7 +44,7 @@ class Mixture(NamedTuple):
 
 
 def mean(mixture: Mixture, channel: int, values: Tensor) -> Tensor:
-    """mu (..., M) of a channel given the values (..., C) of those before it; later ones are not read."""
+    """Mu (..., M) of a channel given the values (..., C) of those before it; later ones are not read."""
     out = mixture.means[..., channel, :]
     first = channel * (channel - 1) // 2
     for before in range(channel):
@@ -53,7 +53,7 @@ def mean(mixture: Mixture, channel: int, values: Tensor) -> Tensor:
 
 
 def log_mass(x: Tensor, mu: Tensor, log_scale: Tensor) -> Tensor:
-    """log p_k of the bin around x; all shapes broadcast. x is one of the 256 levels in [-1, 1]."""
+    """Log p_k of the bin around x; all shapes broadcast. x is one of the 256 levels in [-1, 1]."""
     inverse = torch.exp(-log_scale)
     centred = x - mu
     upper, lower = inverse * (centred + HALF), inverse * (centred - HALF)
@@ -63,7 +63,7 @@ def log_mass(x: Tensor, mu: Tensor, log_scale: Tensor) -> Tensor:
 
 
 def log_prob(values: Tensor, mixture: Mixture) -> Tensor:
-    """log p(x) (...) of pixels (..., C) in [-1, 1]."""
+    """Log p(x) (...) of pixels (..., C) in [-1, 1]."""
     mu = torch.stack([mean(mixture, c, values) for c in range(values.shape[-1])], -2)
     each = log_mass(values[..., None], mu, mixture.log_scales)  # (..., C, M)
     return (mixture.weights + each.sum(-2)).logsumexp(-1)
@@ -75,16 +75,18 @@ def grid(like: Tensor) -> Tensor:
 
 
 def posterior(mixture: Mixture, channel: int, values: Tensor) -> Tensor:
-    """log pi_k (..., M) given the values of the channels before `channel`."""
+    """Log pi_k (..., M) given the values of the channels before `channel`."""
     weights = mixture.weights
     for before in range(channel):
         scale = mixture.log_scales[..., before, :]
-        weights = weights + log_mass(values[..., before, None], mean(mixture, before, values), scale)
+        weights = weights + log_mass(
+            values[..., before, None], mean(mixture, before, values), scale
+        )
     return weights.log_softmax(-1)
 
 
 def log_table(mixture: Mixture, channel: int, values: Tensor) -> Tensor:
-    """log p(x_c = level | x_<c) (..., 256), given values (..., C) whose later channels are not read."""
+    """Log p(x_c = level | x_<c) (..., 256), given values (..., C) whose later channels are not read."""
     weights = posterior(mixture, channel, values)[..., None]
     mu, scale = mean(mixture, channel, values), mixture.log_scales[..., channel, :]
     mass = log_mass(grid(values), mu[..., None], scale[..., None])  # (..., M, 256)
@@ -94,7 +96,9 @@ def log_table(mixture: Mixture, channel: int, values: Tensor) -> Tensor:
 def log_tables(mixture: Mixture, values: Tensor) -> Tensor:
     """All channels' tables (..., C, 256) of pixels with these values (..., C)."""
     lead, channels = values.shape[:-1], values.shape[-1]
-    pieces = [each.flatten(0, len(lead) - 1).split(PIECE) for each in (*mixture, values)]
+    pieces = [
+        torch.split(each.flatten(0, len(lead) - 1), PIECE) for each in (*mixture, values)
+    ]
     made = [
         torch.stack([log_table(Mixture(*some), c, x) for c in range(channels)], -2)
         for *some, x in zip(*pieces, strict=True)

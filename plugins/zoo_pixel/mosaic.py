@@ -13,6 +13,9 @@ the positions and is sampled in 1 / f^2 of the steps.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -40,6 +43,8 @@ class Mosaic(nn.Module):
         classes: Labels it knows; 0: none.
     """
 
+    head: Any  # Mixtures or a linear layer, which nn.Module's attributes do not tell
+
     def __init__(
         self,
         size: int,
@@ -56,7 +61,9 @@ class Mosaic(nn.Module):
     ) -> None:
         super().__init__()
         if size % tile or levels not in (2, 256):
-            raise ValueError(f"size {size} must be a multiple of tile {tile}, levels {levels} 2 or 256")
+            raise ValueError(
+                f"size {size} must be a multiple of tile {tile}, levels {levels} 2 or 256"
+            )
         self.size, self.channels, self.levels, self.classes = size, channels, levels, classes
         self.tile, self.rows, self.side = tile, tile, size // tile
         self.numbers = tile * tile * channels  # in a tile
@@ -67,14 +74,14 @@ class Mosaic(nn.Module):
         )
         self.place = nn.Parameter(torch.randn(self.side, self.side, width) * 0.02)
         self.label = nn.Embedding(classes, width) if classes else None
-        mixes = {
+        mixes: Mapping[str, Callable[[], nn.Module]] = {
             "d": lambda: CausalConv(width, width, 1),
             "c": lambda: CausalConv(width, width, 2, groups=width),
             "a": lambda: CausalAttention(width, heads),
         }
         self.trunk = Trunk([mixes[letter]() for letter in layers], width, expand)
         if levels == 256:
-            self.head: nn.Module = Mixtures(size, tile, channels, width, hidden, mixtures)
+            self.head = Mixtures(size, tile, channels, width, hidden, mixtures)
         else:
             self.head = nn.Linear(width, self.alphabet)
             nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)
@@ -124,14 +131,14 @@ class Mosaic(nn.Module):
         return values, head(head.spread(contexts.flatten(1, 2)), around)
 
     def log_prob(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(x | y) (B,)."""
+        """Log p(x | y) (B,)."""
         if self.levels == 256:
             return logistic.log_prob(*self.mixtures(symbols, labels)).flatten(1).sum(1)
         tables = self.head(self.contexts(symbols, labels)).flatten(1, 2)
         return -F.cross_entropy(tables.transpose(1, 2), symbols, reduction="none").sum(1)
 
     def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(s_t | s_<t, y) (B, T, K)."""
+        """Log p(s_t | s_<t, y) (B, T, K)."""
         if self.levels == 256:
             values, mixture = self.mixtures(symbols, labels)
             return logistic.log_tables(mixture, values).flatten(1, -2)
@@ -155,7 +162,7 @@ class MosaicSteps:
         self.tile = torch.zeros(count, numbers, dtype=torch.int64, device=net.place.device)
         self.raster = net.place.new_zeros(count, net.size**2 + 1, net.channels)
         self.spread = net.place  # contexts of the tile's pixels (B, f f, hidden)
-        self.pixel: logistic.Mixture | None = None
+        self.pixel: Any = None  # the mixture of the pixel whose symbols come now
 
     def log_probabilities(self) -> Tensor:
         """(B, K) of the next symbol."""

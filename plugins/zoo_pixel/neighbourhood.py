@@ -31,7 +31,9 @@ GUESSES = (
 class Mixtures(nn.Module):
     """The distribution of each pixel of a tile: context and known neighbours to a mixture of logistics."""
 
-    neighbours: Tensor  # (h w, f f, 6) which pixel (raster number) is a neighbour; H W: there is none
+    neighbours: (
+        Tensor  # (h w, f f, 6) which pixel (raster number) is a neighbour; H W: there is none
+    )
     guesses: Tensor  # (6, M)
 
     def __init__(
@@ -48,7 +50,7 @@ class Mixtures(nn.Module):
         self.out = nn.Linear(hidden, sum(self.sizes))
         with torch.no_grad():
             self.out.weight.mul_(0.2)
-            for part, value in zip(self.out.bias.split(self.sizes), (0, 0, -3, 0.7), strict=True):
+            for part, value in zip(torch.split(self.out.bias, self.sizes), (0, 0, -3, 0.7), strict=True):
                 part.fill_(value)
         shape = ((size // tile) ** 2, places, seen)
         self.register_buffer("neighbours", torch.empty(shape, dtype=torch.int64), persistent=False)
@@ -71,18 +73,21 @@ class Mixtures(nn.Module):
         local = torch.cat([plain, slopes.flatten(-2)], -1)
         h = F.silu(context + self.local(local))
         h = h + F.silu(self.middle(h))
-        weights, offsets, scales, linear = self.out(h).split(self.sizes, -1)
+        weights, offsets, scales, linear = torch.split(self.out(h), self.sizes, -1)
         shape = (*h.shape[:-1], self.channels, self.mixtures)
         means = offsets.view(shape) + around.transpose(-1, -2) @ self.guesses
         linear = linear.view(*h.shape[:-1], -1, self.mixtures)
         return Mixture(
-            weights.log_softmax(-1), shifted(means, linear), scales.view(shape).clamp(min=-9), linear
+            weights.log_softmax(-1),
+            shifted(means, linear),
+            scales.view(shape).clamp(min=-9),
+            linear,
         )
 
     def spread(self, context: Tensor) -> Tensor:
         """(..., width) of tiles to (..., f f, hidden) of their pixels."""
         out: Tensor = self.context(context)
-        return out.unflatten(-1, (self.tile**2, self.middle.in_features))
+        return out.view(*out.shape[:-1], self.tile**2, self.middle.in_features)
 
 
 def shifted(means: Tensor, linear: Tensor) -> Tensor:
@@ -91,7 +96,9 @@ def shifted(means: Tensor, linear: Tensor) -> Tensor:
     for channel in range(1, len(columns)):
         first = channel * (channel - 1) // 2
         for before in range(channel):
-            columns[channel] = columns[channel] - linear[..., first + before, :] * means[..., before, :]
+            columns[channel] = (
+                columns[channel] - linear[..., first + before, :] * means[..., before, :]
+            )
     return torch.stack(columns, -2)
 
 

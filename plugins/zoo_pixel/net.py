@@ -55,11 +55,11 @@ class Core(Protocol):
         ...
 
     def log_prob(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(x | y) (B,); the same as what `log_tables` gives, without making the tables."""
+        """Log p(x | y) (B,); the same as what `log_tables` gives, without making the tables."""
         ...
 
     def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(s_t | s_<t, y) (B, T, K)."""
+        """Log p(s_t | s_<t, y) (B, T, K)."""
         ...
 
     def walk(self, count: int, labels: Tensor | None) -> Steps:
@@ -130,7 +130,7 @@ class PixelModel(nn.Module):
         return raster.as_values(core.to_levels(symbols), core.levels, next(self.parameters()))
 
     def log_prob(self, images: Tensor, cond: Asked | None) -> Tensor:
-        """log p(x | c) (B,) in nats; minus infinity for a picture that does not begin as asked."""
+        """Log p(x | c) (B,) in nats; minus infinity for a picture that does not begin as asked."""
         symbols, cond = self.symbols(images), cond or Asked()
         if cond.prefix is not None:
             tables = self.log_tables(symbols, cond)
@@ -146,7 +146,7 @@ class PixelModel(nn.Module):
         return [torch.full((count,), y, device=device) for y in range(self.inside.classes)]
 
     def log_tables(self, symbols: Tensor, cond: Asked | None) -> Tensor:
-        """log p(s_t | s_<t, c) (B, T, K)."""
+        """Log p(s_t | s_<t, c) (B, T, K)."""
         cond = cond or Asked()
         if not self.inside.classes or cond.labels is not None:
             tables = self.inside.log_tables(symbols, cond.labels)
@@ -171,8 +171,10 @@ class PixelModel(nn.Module):
 
 
 def certain(symbols: Tensor, like: Tensor) -> Tensor:
-    """log p (..., K) of distributions that give `symbols` (...) for sure."""
-    out = torch.full((*symbols.shape, like.shape[-1]), -torch.inf, dtype=like.dtype, device=like.device)
+    """Log p (..., K) of distributions that give `symbols` (...) for sure."""
+    out = torch.full(
+        (*symbols.shape, like.shape[-1]), -torch.inf, dtype=like.dtype, device=like.device
+    )
     return out.scatter(-1, symbols[..., None], 0.0)
 
 
@@ -206,7 +208,9 @@ class Walk:
         """Go on by one symbol (B,) int64."""
         if self.weights is not None:
             classes = self.weights.shape[1]
-            said = self._each().gather(-1, symbols[:, None, None].expand(-1, classes, 1)).squeeze(-1)
+            said = (
+                self._each().gather(-1, symbols[:, None, None].expand(-1, classes, 1)).squeeze(-1)
+            )
             self.weights = (self.weights + said).log_softmax(-1)
             symbols = symbols.repeat_interleave(classes)
         self.steps.push(symbols)
@@ -216,7 +220,7 @@ class Walk:
         """The core's answer, (B, K) or (B, Y, K), once a step."""
         if self.next is None:
             given = self.steps.log_probabilities()
-            self.next = given if self.weights is None else given.unflatten(0, self.weights.shape)
+            self.next = given if self.weights is None else given.view(*self.weights.shape, -1)
         return self.next
 
 

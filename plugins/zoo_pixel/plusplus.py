@@ -119,7 +119,7 @@ def mixture(numbers: Tensor, channels: int) -> Mixture:
     count = numbers.shape[1] // (10 if channels == 3 else 3)
     numbers = numbers.permute(0, 2, 3, 1)
     weights = numbers[..., :count].log_softmax(-1)
-    each = numbers[..., count:].unflatten(-1, (channels, -1, count))  # (B, h, w, C, 2 or 3, M)
+    each = numbers[..., count:].reshape(*numbers.shape[:-1], channels, -1, count)  # (B, h, w, C, 2 or 3, M)
     means, scales = each[..., 0, :], each[..., 1, :].clamp(min=-7)
     linear = each[..., 2, :].tanh() if channels == 3 else means[..., :0, :]
     return Mixture(weights, means, scales, linear)
@@ -165,12 +165,12 @@ class PlusPlus(nn.Module):
         return found, values.movedim(1, -1)
 
     def log_prob(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(x | y) (B,)."""
+        """Log p(x | y) (B,)."""
         found, values = self.mixtures(symbols, labels)
         return logistic.log_prob(values, found).flatten(1).sum(1)
 
     def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(s_t | s_<t, y) (B, T, 256)."""
+        """Log p(s_t | s_<t, y) (B, T, 256)."""
         return logistic.log_tables(*self.mixtures(symbols, labels)).flatten(1, -2)
 
     def walk(self, count: int, labels: Tensor | None) -> object:

@@ -62,7 +62,9 @@ class Stream:
         ]
         self.halve: list[Seen] = [
             layer.seen(count, size)
-            for layer, size in zip(getattr(logits, f"downsize_{name}_stream"), self.sizes, strict=False)
+            for layer, size in zip(
+                getattr(logits, f"downsize_{name}_stream"), self.sizes, strict=False
+            )
         ]
         doubles = reversed(getattr(logits, f"upsize_{name}_stream"))
         self.double = [(layer, layer.deconv.weight()) for layer in doubles]  # from level 1, 2
@@ -127,7 +129,7 @@ class PlusPlusSteps:
         shift = net.shift(labels)
         self.shift: Tensor | float = 0.0 if shift is None else shift
         self.u, self.ul = Stream(net, "u", count), Stream(net, "ul", count)
-        self.starts = [layer.seen(count, net.size) for layer in (logits.u_init, *logits.ul_init)]
+        self.starts: list[Seen] = [layer.seen(count, net.size) for layer in (logits.u_init, *logits.ul_init)]
         self.out = Fixed(logits.nin_out)
         self.values = self.out.bias.new_zeros(count, net.size, net.size, net.channels)
         self.pixel: logistic.Mixture | None = None  # of the pixel whose symbols come now
@@ -167,5 +169,5 @@ class PlusPlusSteps:
         start = self.starts[index]
         down, right = (0, 1) if start.layer.shift == "right" else (1, 0)
         if i < down or j < right:
-            return start.room.new_zeros(len(start.room), start.weight.shape[0], 1, count)
+            return torch.zeros_like(start.get(i, j, count))
         return start.get(i - down, j - right, count)

@@ -35,7 +35,9 @@ def sample(
     streams = rng.streams(generator, count)
     cond, device = cond or Asked(), next(net.parameters()).device
     if net.inside.classes and cond.labels is None and cond.prefix is None:
-        classes = net.inside.classes  # a label first, then a picture of it: the same p(x), and cheaper
+        classes = (
+            net.inside.classes
+        )  # a label first, then a picture of it: the same p(x), and cheaper
         labels = (rng.uniform(streams, device=device) * classes).long().clamp(max=classes - 1)
         cond = Asked(labels)
     walk = net.walk(count, cond)

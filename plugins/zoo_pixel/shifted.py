@@ -29,9 +29,10 @@ class Scaled(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def weight(self) -> Tensor:
-        """g v / |v|, shaped as v."""
+        """G v / |v|, shaped as v."""
         norm = self.weight_v.flatten(1).norm(dim=1).view_as(self.weight_g)
-        return self.weight_v * (self.weight_g / norm)
+        out: Tensor = self.weight_v * (self.weight_g / norm)
+        return out
 
 
 class ShiftedConv(nn.Module):

@@ -2,8 +2,8 @@
 
     p(s_t | s_<t, y) = softmax(W norm(block_D(... block_1(E[s_{t-1}] + P_t + L_y))))
 
-(Chen et al., "Generative Pretraining from Pixels", 2020; Child et al., 2019, arXiv:1904.10509.) P_t is learned, a row's,
-a column's and a channel's part added up; before the first token stands a vector of its own. Every token sees all
+(Chen et al., "Generative Pretraining from Pixels", 2020; Child et al., 2019, arXiv:1904.10509.) P_t is learned, the sum
+of a row's, a column's and a channel's part; before the first token stands a vector of its own. Every token sees all
 before it, at a cost that grows with their square: for small pictures. The blocks are `zoo.nn.transformer`'s.
 """
 
@@ -59,14 +59,14 @@ class PixelTransformer(nn.Module):
         return places if self.label is None else places + self.label(labels)[:, None]
 
     def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(s_t | s_<t, y) (B, T, K)."""
+        """Log p(s_t | s_<t, y) (B, T, K)."""
         start = self.start.expand(len(symbols), 1, -1)
         x = torch.cat([start, self.token(symbols[:, :-1])], 1) + self.places(labels)
         logits: Tensor = self.head(self.trunk(x))
         return logits.log_softmax(-1)
 
     def log_prob(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(x | y) (B,)."""
+        """Log p(x | y) (B,)."""
         tables = self.log_tables(symbols, labels)
         return -F.nll_loss(tables.transpose(1, 2), symbols, reduction="none").sum(1)
 

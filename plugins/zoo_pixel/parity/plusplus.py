@@ -23,7 +23,7 @@ from zoo_pixel.plusplus import PlusPlus, mixture
 
 
 def reference_log_prob(values: Tensor, found: Mixture) -> Tensor:
-    """log p (...) of pixels (..., C) as the reference has it: a bin of less than 1e-5 gets density times width."""
+    """Log p (...) of pixels (..., C) as the reference has it: a bin of less than 1e-5 gets density times width."""
     mu = torch.stack([mean(found, c, values) for c in range(values.shape[-1])], -2)
     x, inverse = values[..., None], torch.exp(-found.log_scales)
     middle = inverse * (x - mu)
@@ -104,7 +104,9 @@ class NetRunner:
             if "changed" in case.outputs:
                 place = re.search(r"pixel \((\d+), *(\d+)\)", str(case.meta.get("call", "")))
                 if place is None:
-                    raise ForeignError(f"{case.folder}: meta.json's call names no pixel (row, column)")
+                    raise ForeignError(
+                        f"{case.folder}: meta.json's call names no pixel (row, column)"
+                    )
                 moved = x.double()
                 moved[:, :, int(place[1]), int(place[2])] += 0.5
                 logits.double()
