@@ -108,12 +108,18 @@ class GatedPixelCNN(nn.Module):
             return [0.0] * len(self.layers)
         return [each[..., None, None] for each in self.label(labels).chunk(len(self.layers), 1)]
 
-    def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """Log p(s_t | s_<t, y) (B, T, K)."""
-        v = h = raster.as_values(self.to_levels(symbols), self.levels, self.head.outer[0].weight)  # type: ignore[arg-type]
+    def features(self, values: Tensor, labels: Tensor | None) -> Tensor:
+        """Pixels (B, C, H, W) in [-1, 1] to what is known of each before it comes, (B, width, H, W)."""
+        v = h = values
         for layer, bias in zip(self.layers, self.biases(labels), strict=True):
             v, h = layer(v, h, bias)
-        features = h.movedim(1, -1).flatten(1, 2)  # (B, H W, width)
+        return h
+
+    def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
+        """log p(s_t | s_<t, y) (B, T, K)."""
+        like = self.layers[0].out.lin_a.bias  # type: ignore[union-attr]
+        values = raster.as_values(self.to_levels(symbols), self.levels, like)  # type: ignore[arg-type]
+        features = self.features(values, labels).movedim(1, -1).flatten(1, 2)  # (B, H W, width)
         pixels = symbols.view(len(symbols), -1, self.channels)
         logits = [self.head(features, c, pixels) for c in range(self.channels)]
         return torch.stack(logits, 2).flatten(1, 2).log_softmax(-1)

@@ -40,6 +40,7 @@ class Mosaic(nn.Module):
         heads: Of attention.
         hidden: Width of the net that gives a pixel's mixture (8-bit).
         mixtures: Components of it.
+        copies: Further components that copy one of so many neighbours (W, N, NW, NE, WW, NN, ...), at most 10.
         classes: Labels it knows; 0: none.
     """
 
@@ -57,6 +58,7 @@ class Mosaic(nn.Module):
         heads: int = 2,
         hidden: int = 64,
         mixtures: int = 6,
+        copies: int = 0,
         classes: int = 0,
     ) -> None:
         super().__init__()
@@ -81,7 +83,7 @@ class Mosaic(nn.Module):
         }
         self.trunk = Trunk([mixes[letter]() for letter in layers], width, expand)
         if levels == 256:
-            self.head = Mixtures(size, tile, channels, width, hidden, mixtures)
+            self.head = Mixtures(size, tile, channels, width, hidden, mixtures, copies)
         else:
             self.head = nn.Linear(width, self.alphabet)
             nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)
@@ -111,30 +113,33 @@ class Mosaic(nn.Module):
             return F.one_hot(symbols, self.alphabet).to(self.place.dtype)
         return raster.as_values(symbols, 256, self.place)
 
-    def contexts(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """(B, T) to what is known of each tile before it comes, (B, h, w, width)."""
-        side = self.side
-        shape = (len(symbols), side, side) + ((self.numbers,) if self.levels == 256 else ())
-        x = self.embed(self.features(symbols.view(shape))) + self.place
+    def contexts(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """All tiles' features (B, h, w, I) to what is known of each before it comes, (B, h, w, width)."""
+        x = self.embed(features) + self.place
         if self.label is not None:
             x = x + self.label(labels)[:, None, None]
         out: Tensor = self.trunk(x)
         return out
 
+    def _contexts(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
+        shape = (len(symbols), self.side, self.side)
+        shape += (self.numbers,) if self.levels == 256 else ()
+        return self.contexts(self.features(symbols.view(shape)), labels)
+
     def mixtures(self, symbols: Tensor, labels: Tensor | None) -> tuple[Tensor, logistic.Mixture]:
         """Every pixel's values (B, h w, f f, C) and its mixture, of 8-bit pictures."""
-        head, contexts = self.head, self.contexts(symbols, labels)
+        head, contexts = self.head, self._contexts(symbols, labels)
         values = self.features(symbols).view(len(symbols), self.side**2, -1, self.channels)
         raster = self.to_levels(symbols).flatten(2).transpose(1, 2)
         raster = F.pad(self.features(raster), (0, 0, 0, 1))  # (B, H W + 1, C), the last of no pixel
-        around = raster[:, head.neighbours]  # (B, h w, f f, 6, C)
+        around = raster[:, head.neighbours]  # (B, h w, f f, N, C)
         return values, head(head.spread(contexts.flatten(1, 2)), around)
 
     def log_prob(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
         """Log p(x | y) (B,)."""
         if self.levels == 256:
             return logistic.log_prob(*self.mixtures(symbols, labels)).flatten(1).sum(1)
-        tables = self.head(self.contexts(symbols, labels)).flatten(1, 2)
+        tables = self.head(self._contexts(symbols, labels)).flatten(1, 2)
         return -F.cross_entropy(tables.transpose(1, 2), symbols, reduction="none").sum(1)
 
     def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
@@ -142,7 +147,7 @@ class Mosaic(nn.Module):
         if self.levels == 256:
             values, mixture = self.mixtures(symbols, labels)
             return logistic.log_tables(mixture, values).flatten(1, -2)
-        tables: Tensor = self.head(self.contexts(symbols, labels)).flatten(1, 2)
+        tables: Tensor = self.head(self._contexts(symbols, labels)).flatten(1, 2)
         return tables.log_softmax(-1)
 
     def walk(self, count: int, labels: Tensor | None) -> MosaicSteps:
@@ -175,7 +180,7 @@ class MosaicSteps:
             self.spread = net.head.spread(self._context(p))
         k, channel = divmod(number, net.channels)
         if channel == 0:
-            around = self.raster[:, net.head.neighbours[p, k]]  # (B, 6, C)
+            around = self.raster[:, net.head.neighbours[p, k]]  # (B, N, C)
             self.pixel = net.head(self.spread[:, k], around)
         values = net.features(self.tile[:, k * net.channels : (k + 1) * net.channels])
         return logistic.log_table(self.pixel, channel, values)

@@ -2,11 +2,12 @@
 
 A component k is centred on a guess that the neighbours W, N, NW, NE, ... already known make, as lossless coders do
 (W, N, the plane W + N - NW, ...; Weinberger et al., "LOCO-I", 2000, https://doi.org/10.1109/83.855427), so that flat
-areas need no learning; a small net adds an offset o. Channels move together: an error of red moves green's mean,
+areas need no learning; a small net adds an offset o. `copies` further components are a neighbour itself, all
+channels of it, for pictures of flat colours. Channels move together: an error of red moves green's mean,
 
     m_kc = guess_kc + o_kc,      mu_kc(x_<c) = m_kc + sum_{d < c} w_kcd (x_d - m_kd).
 
-Letters: M components, C channels, f x f pixels a tile, h x w tiles.
+Letters: N neighbours, M components, C channels, f x f pixels a tile, h x w tiles.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from torch.nn import functional as F
 
 from zoo_pixel.logistic import Mixture
 
-NEIGHBOURS = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0))  # W N NW NE WW NN
+NEIGHBOURS = (  # W N NW NE WW NN, then those a knight's move away
+    *((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)),
+    *((-1, -2), (-2, -1), (-2, 1), (-1, 2)),
+)
 GUESSES = (
     (1.0, 0.0, 0.0, 0.0, 0.0, 0.0),  # W
     (0.0, 1.0, 0.0, 0.0, 0.0, 0.0),  # N
@@ -26,35 +30,45 @@ GUESSES = (
     (0.0, 0.0, 0.0, 1.0, 0.0, 0.0),  # NE
     (1.0, -1.0, 0.0, 1.0, 0.0, 0.0),
 )
+SURE = -8.0  # log-scale of a copy: all but 2e-5 of its mass is on one level
 
 
 class Mixtures(nn.Module):
     """The distribution of each pixel of a tile: context and known neighbours to a mixture of logistics."""
 
     neighbours: (
-        Tensor  # (h w, f f, 6) which pixel (raster number) is a neighbour; H W: there is none
+        Tensor  # (h w, f f, N) which pixel (raster number) is a neighbour; H W: there is none
     )
     guesses: Tensor  # (6, M)
 
     def __init__(
-        self, size: int, tile: int, channels: int, width: int, hidden: int, mixtures: int
+        self,
+        size: int,
+        tile: int,
+        channels: int,
+        width: int,
+        hidden: int,
+        mixtures: int,
+        copies: int = 0,
     ) -> None:
         super().__init__()
-        self.size, self.tile, self.channels, self.mixtures = size, tile, channels, mixtures
+        self.size, self.tile, self.channels = size, tile, channels
+        self.mixtures, self.copies = mixtures, copies
         places, seen = tile * tile, len(NEIGHBOURS)
         self.context = nn.Linear(width, places * hidden)
         self.local = nn.Linear((seen + 1) * channels, hidden, bias=False)
         self.middle = nn.Linear(hidden, hidden)
         pairs = channels * (channels - 1) // 2
-        self.sizes = [mixtures, channels * mixtures, channels * mixtures, pairs * mixtures]
+        self.sizes = [mixtures + copies, channels * mixtures, channels * mixtures, pairs * mixtures]
         self.out = nn.Linear(hidden, sum(self.sizes))
         with torch.no_grad():
             self.out.weight.mul_(0.2)
             for part, value in zip(torch.split(self.out.bias, self.sizes), (0, 0, -3, 0.7), strict=True):
                 part.fill_(value)
+            self.out.bias[mixtures : mixtures + copies] = -2
         shape = ((size // tile) ** 2, places, seen)
         self.register_buffer("neighbours", torch.empty(shape, dtype=torch.int64), persistent=False)
-        self.register_buffer("guesses", torch.empty(seen, mixtures), persistent=False)
+        self.register_buffer("guesses", torch.empty(len(GUESSES[0]), mixtures), persistent=False)
         self.reset_buffers()
 
     def reset_buffers(self) -> None:
@@ -67,7 +81,7 @@ class Mixtures(nn.Module):
         self.guesses = torch.tensor(rows, device=device, dtype=self.out.weight.dtype).T.contiguous()
 
     def forward(self, context: Tensor, around: Tensor) -> Mixture:
-        """(..., hidden) and (..., 6, C) to the mixtures of those pixels."""
+        """(..., hidden) and (..., N, C) to the mixtures of those pixels."""
         plain = (around[..., 0, :] + around[..., 1, :]) / 2
         slopes = (around - plain[..., None, :]) * 4
         local = torch.cat([plain, slopes.flatten(-2)], -1)
@@ -75,14 +89,15 @@ class Mixtures(nn.Module):
         h = h + F.silu(self.middle(h))
         weights, offsets, scales, linear = torch.split(self.out(h), self.sizes, -1)
         shape = (*h.shape[:-1], self.channels, self.mixtures)
-        means = offsets.view(shape) + around.transpose(-1, -2) @ self.guesses
+        means = offsets.view(shape) + around[..., : len(self.guesses), :].transpose(-1, -2) @ self.guesses
         linear = linear.view(*h.shape[:-1], -1, self.mixtures)
-        return Mixture(
-            weights.log_softmax(-1),
-            shifted(means, linear),
-            scales.view(shape).clamp(min=-9),
-            linear,
-        )
+        means, scales = shifted(means, linear), scales.view(shape).clamp(min=-9)
+        if self.copies:  # no offset, no error to pass on: the neighbour itself
+            copied = around[..., : self.copies, :].transpose(-1, -2)
+            means = torch.cat([means, copied], -1)
+            scales = torch.cat([scales, torch.full_like(copied, SURE)], -1)
+            linear = F.pad(linear, (0, self.copies))
+        return Mixture(weights.log_softmax(-1), means, scales, linear)
 
     def spread(self, context: Tensor) -> Tensor:
         """(..., width) of tiles to (..., f f, hidden) of their pixels."""
@@ -103,7 +118,7 @@ def shifted(means: Tensor, linear: Tensor) -> Tensor:
 
 
 def neighbours(size: int, tile: int) -> Tensor:
-    """(h w, f f, 6): raster numbers of the neighbours already known, or of one that stands in for it."""
+    """(h w, f f, N): raster numbers of the neighbours already known, or of one that stands in for it."""
     side = size // tile
 
     def order(i: int, j: int) -> tuple[int, int]:

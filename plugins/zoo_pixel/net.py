@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.errors import ImageError
 from zoo_pixel import raster
@@ -154,7 +155,7 @@ class PixelModel(nn.Module):
             every = [self.inside.log_tables(symbols, y) for y in self.every_label(len(symbols))]
             tables = torch.stack(every)  # (Y, B, T, K)
             said = tables.gather(-1, symbols.expand(len(every), -1, -1)[..., None]).squeeze(-1)
-            before = said.cumsum(-1) - said  # log p(s_<t | y)
+            before = F.pad(said[..., :-1], (1, 0)).cumsum(-1)  # log p(s_<t | y)
             tables = (tables + before.log_softmax(0)[..., None]).logsumexp(0)
         if cond.prefix is not None:
             given = cond.prefix.shape[1]

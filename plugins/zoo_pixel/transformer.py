@@ -60,10 +60,14 @@ class PixelTransformer(nn.Module):
 
     def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
         """Log p(s_t | s_<t, y) (B, T, K)."""
-        start = self.start.expand(len(symbols), 1, -1)
-        x = torch.cat([start, self.token(symbols[:, :-1])], 1) + self.places(labels)
-        logits: Tensor = self.head(self.trunk(x))
+        logits: Tensor = self.head(self.contexts(self.token(symbols), labels))
         return logits.log_softmax(-1)
+
+    def contexts(self, tokens: Tensor, labels: Tensor | None) -> Tensor:
+        """Embedded tokens (B, T, width) to what is known of each before it comes, the same shape."""
+        start = self.start.expand(len(tokens), 1, -1)
+        out: Tensor = self.trunk(torch.cat([start, tokens[:, :-1]], 1) + self.places(labels))
+        return out
 
     def log_prob(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
         """Log p(x | y) (B,)."""
