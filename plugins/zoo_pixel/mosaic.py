@@ -166,39 +166,51 @@ class MosaicSteps:
         numbers = net.numbers if net.levels == 256 else 1
         self.tile = torch.zeros(count, numbers, dtype=torch.int64, device=net.place.device)
         self.raster = net.place.new_zeros(count, net.size**2 + 1, net.channels)
-        self.spread = net.place  # contexts of the tile's pixels (B, f f, hidden)
+        self.context: Tensor | None = None  # (B, width) of this tile
+        self.spread = net.place  # contexts of its pixels (B, f f, hidden)
         self.pixel: Any = None  # the mixture of the pixel whose symbols come now
 
     def log_probabilities(self) -> Tensor:
         """(B, K) of the next symbol."""
         net = self.net
-        p, number = divmod(self.t, self.tile.shape[1])
+        self._look()
         if net.levels == 2:
-            out: Tensor = net.head(self._context(p)).log_softmax(-1)
+            out: Tensor = net.head(self.context).log_softmax(-1)
             return out
-        if number == 0:
-            self.spread = net.head.spread(self._context(p))
-        k, channel = divmod(number, net.channels)
-        if channel == 0:
-            around = self.raster[:, net.head.neighbours[p, k]]  # (B, N, C)
-            self.pixel = net.head(self.spread[:, k], around)
+        k, channel = divmod(self.t % self.tile.shape[1], net.channels)
         values = net.features(self.tile[:, k * net.channels : (k + 1) * net.channels])
         return logistic.log_table(self.pixel, channel, values)
 
     def push(self, symbols: Tensor) -> None:
         """Go on by one symbol (B,)."""
         net = self.net
+        self._look()  # the layers must have seen every place
         p, number = divmod(self.t, self.tile.shape[1])
         self.tile[:, number] = symbols
         self.t += 1
-        i, j = divmod(p, net.side)
         if net.levels == 256 and (number + 1) % net.channels == 0:
             k = number // net.channels
+            i, j = divmod(p, net.side)
             at = (i * net.tile + k // net.tile) * net.size + j * net.tile + k % net.tile
             self.raster[:, at] = net.features(self.tile[:, k * net.channels : number + 1])
+            self.pixel = None
         if number + 1 == self.tile.shape[1]:
             tile = self.tile if net.levels == 256 else self.tile[:, 0]
             net.embed.push(net.features(tile), self.seen)
+            self.context = None
+
+    def _look(self) -> None:
+        """The tile's context and the pixel's mixture, each made once."""
+        net = self.net
+        p, number = divmod(self.t, self.tile.shape[1])
+        if self.context is None:
+            self.context = self._context(p)
+            if net.levels == 256:
+                self.spread = net.head.spread(self.context)
+        if net.levels == 256 and self.pixel is None:
+            k = number // net.channels
+            around = self.raster[:, net.head.neighbours[p, k]]  # (B, N, C)
+            self.pixel = net.head(self.spread[:, k], around)
 
     def _context(self, p: int) -> Tensor:
         """(B, width) of tile p."""

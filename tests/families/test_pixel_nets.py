@@ -90,9 +90,9 @@ def test_pushing_without_looking_changes_nothing(net, symbols):
 
 @torch.no_grad()
 def test_a_symbol_changes_later_tables_alone(net, symbols):
-    tables = net.log_tables(symbols, None)
-    for t in range(0, net.length - 1, max(1, net.length // 11)):
-        other = symbols.clone()
+    tables = net.log_tables(symbols[:1], None)
+    for t in range(0, net.length - 1, max(1, net.length // 5)):
+        other = symbols[:1].clone()
         other[:, t] = (other[:, t] + net.alphabet // 2) % net.alphabet
         differ = (net.log_tables(other, None) - tables).abs().amax((0, 2))
         assert differ[: t + 1].max() == 0
@@ -134,7 +134,9 @@ def test_the_gradient_of_every_output_by_every_later_input_is_zero(net):
 
 
 @torch.no_grad()
-def test_sampling_with_what_is_remembered_gives_the_symbols_of_recomputing(net):
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_sampling_with_what_is_remembered_gives_the_symbols_of_recomputing(kind):
+    net = build({**CONFIGS[kind], "size": 4})
     quiet = lambda steps, total=None, label="": steps  # noqa: E731
     cond = Asked(torch.tensor([0, 2])) if net.inside.classes else None
     given = {"temperature": 0.8, "top_p": 0.9}
