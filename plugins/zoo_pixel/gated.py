@@ -116,7 +116,7 @@ class GatedPixelCNN(nn.Module):
         return h
 
     def log_tables(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """log p(s_t | s_<t, y) (B, T, K)."""
+        """Log p(s_t | s_<t, y) (B, T, K)."""
         like = self.layers[0].out.lin_a.bias  # type: ignore[union-attr]
         values = raster.as_values(self.to_levels(symbols), self.levels, like)  # type: ignore[arg-type]
         features = self.features(values, labels).movedim(1, -1).flatten(1, 2)  # (B, H W, width)

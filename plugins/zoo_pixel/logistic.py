@@ -96,9 +96,7 @@ def log_table(mixture: Mixture, channel: int, values: Tensor) -> Tensor:
 def log_tables(mixture: Mixture, values: Tensor) -> Tensor:
     """All channels' tables (..., C, 256) of pixels with these values (..., C)."""
     lead, channels = values.shape[:-1], values.shape[-1]
-    pieces = [
-        torch.split(each.flatten(0, len(lead) - 1), PIECE) for each in (*mixture, values)
-    ]
+    pieces = [torch.split(each.flatten(0, len(lead) - 1), PIECE) for each in (*mixture, values)]
     made = [
         torch.stack([log_table(Mixture(*some), c, x) for c in range(channels)], -2)
         for *some, x in zip(*pieces, strict=True)

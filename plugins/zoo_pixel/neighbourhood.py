@@ -63,7 +63,9 @@ class Mixtures(nn.Module):
         self.out = nn.Linear(hidden, sum(self.sizes))
         with torch.no_grad():
             self.out.weight.mul_(0.2)
-            for part, value in zip(torch.split(self.out.bias, self.sizes), (0, 0, -3, 0.7), strict=True):
+            for part, value in zip(
+                torch.split(self.out.bias, self.sizes), (0, 0, -3, 0.7), strict=True
+            ):
                 part.fill_(value)
             self.out.bias[mixtures : mixtures + copies] = -2
         shape = ((size // tile) ** 2, places, seen)
@@ -89,7 +91,10 @@ class Mixtures(nn.Module):
         h = h + F.silu(self.middle(h))
         weights, offsets, scales, linear = torch.split(self.out(h), self.sizes, -1)
         shape = (*h.shape[:-1], self.channels, self.mixtures)
-        means = offsets.view(shape) + around[..., : len(self.guesses), :].transpose(-1, -2) @ self.guesses
+        means = (
+            offsets.view(shape)
+            + around[..., : len(self.guesses), :].transpose(-1, -2) @ self.guesses
+        )
         linear = linear.view(*h.shape[:-1], -1, self.mixtures)
         means, scales = shifted(means, linear), scales.view(shape).clamp(min=-9)
         if self.copies:  # no offset, no error to pass on: the neighbour itself

@@ -119,7 +119,9 @@ def mixture(numbers: Tensor, channels: int) -> Mixture:
     count = numbers.shape[1] // (10 if channels == 3 else 3)
     numbers = numbers.permute(0, 2, 3, 1)
     weights = numbers[..., :count].log_softmax(-1)
-    each = numbers[..., count:].reshape(*numbers.shape[:-1], channels, -1, count)  # (B, h, w, C, 2 or 3, M)
+    each = numbers[..., count:].reshape(
+        *numbers.shape[:-1], channels, -1, count
+    )  # (B, h, w, C, 2 or 3, M)
     means, scales = each[..., 0, :], each[..., 1, :].clamp(min=-7)
     linear = each[..., 2, :].tanh() if channels == 3 else means[..., :0, :]
     return Mixture(weights, means, scales, linear)

@@ -129,7 +129,9 @@ class PlusPlusSteps:
         shift = net.shift(labels)
         self.shift: Tensor | float = 0.0 if shift is None else shift
         self.u, self.ul = Stream(net, "u", count), Stream(net, "ul", count)
-        self.starts: list[Seen] = [layer.seen(count, net.size) for layer in (logits.u_init, *logits.ul_init)]
+        self.starts: list[Seen] = [
+            layer.seen(count, net.size) for layer in (logits.u_init, *logits.ul_init)
+        ]
         self.out = Fixed(logits.nin_out)
         self.values = self.out.bias.new_zeros(count, net.size, net.size, net.channels)
         self.pixel: logistic.Mixture | None = None  # of the pixel whose symbols come now

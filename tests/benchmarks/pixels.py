@@ -17,7 +17,15 @@ from zoo_pixel.net import pixel_model
 from zoo_pixel.sampling import sample
 
 TARGET = 12.0
-CONFIG = {"kind": "gated", "size": 28, "channels": 1, "levels": 256, "width": 40, "depth": 8, "kernel": 5}
+CONFIG = {
+    "kind": "gated",
+    "size": 28,
+    "channels": 1,
+    "levels": 256,
+    "width": 40,
+    "depth": 8,
+    "kernel": 5,
+}
 
 
 @torch.inference_mode()

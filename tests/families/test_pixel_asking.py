@@ -10,8 +10,24 @@ from zoo.errors import ForeignError, ImageError, RequestError
 from zoo_pixel import asking, layouts, logistic, sampling, training
 from zoo_pixel.net import Asked, pixel_model
 
-BINARY = {"kind": "mosaic", "size": 6, "channels": 1, "levels": 2, "width": 8, "layers": "d", "classes": 3}
-COLOUR = {"kind": "gated", "size": 4, "channels": 3, "levels": 256, "width": 8, "depth": 2, "kernel": 3}
+BINARY = {
+    "kind": "mosaic",
+    "size": 6,
+    "channels": 1,
+    "levels": 2,
+    "width": 8,
+    "layers": "d",
+    "classes": 3,
+}
+COLOUR = {
+    "kind": "gated",
+    "size": 4,
+    "channels": 3,
+    "levels": 256,
+    "width": 8,
+    "depth": 2,
+    "kernel": 3,
+}
 
 
 def build(config):
@@ -21,7 +37,9 @@ def build(config):
 
 
 def pictures(net, count=2):
-    return net.pictures(torch.randint(net.alphabet, (count, net.length), generator=rng.generator(4)))
+    return net.pictures(
+        torch.randint(net.alphabet, (count, net.length), generator=rng.generator(4))
+    )
 
 
 def quiet(steps, total=None, label=""):
@@ -177,5 +195,3 @@ def test_published_names_are_taken_with_and_without_their_wrappers():
     assert layouts.adopt({"encoder.weight": (1,)}, None) is None
     with pytest.raises(ForeignError, match="nr_filters is 160, the tensors say 4"):
         layouts.adopt(plain, {"nr_filters": 160})
-
-

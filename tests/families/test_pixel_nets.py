@@ -125,10 +125,14 @@ def test_the_gradient_of_every_output_by_every_later_input_is_zero(net):
     outputs = function(x)
     seen = torch.zeros(len(outputs), shape[0], dtype=torch.bool)
     for t, output in enumerate(outputs):
-        (slope,) = grad((output * torch.randn_like(output)).sum(), x, retain_graph=True, allow_unused=True)
+        (slope,) = grad(
+            (output * torch.randn_like(output)).sum(), x, retain_graph=True, allow_unused=True
+        )
         seen[t] = (slope[0] != 0).any(-1)
     assert not seen.triu().any()  # nothing of itself or later
-    last = seen[1:].diagonal()  # the position just before; not across the edge where the net is small
+    last = seen[
+        1:
+    ].diagonal()  # the position just before; not across the edge where the net is small
     assert last.float().mean() > 0.7
     assert seen[-1].float().mean() > 0.2
 
