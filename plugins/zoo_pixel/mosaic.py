@@ -122,7 +122,7 @@ class Mosaic(nn.Module):
         return out
 
     def _contexts(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        shape = (len(symbols), self.side, self.side)
+        shape: tuple[int, ...] = (len(symbols), self.side, self.side)
         shape += (self.numbers,) if self.levels == 256 else ()
         return self.contexts(self.features(symbols.view(shape)), labels)
 
