@@ -180,15 +180,11 @@ class GatedSteps:
             return self.features
         if j == 0:
             self._row(i)
-        h: Tensor = self.cross[0]
-        for number, seen in enumerate(self.beside):
-            if number:
-                seen.room[:, :, i, j + seen.layer.left] = h
-                both = seen.at(i, j)
-            else:  # shifted: nothing comes in at the left edge
-                both = seen.at(i, j - 1) if j else 0
-            new = F.linear(gate(both + self.rows[number][j]), *self.outs[number])
-            h = h + new if number else new
+        both = self.beside[0].at(i, j - 1) if j else 0  # shifted: nothing comes in at the left edge
+        h = F.linear(gate(both + self.rows[0][j]), *self.outs[0])
+        for seen, row, out in zip(self.beside[1:], self.rows[1:], self.outs[1:], strict=True):
+            seen.room[:, :, i, j + seen.layer.left] = h
+            h = h + F.linear(gate(seen.at(i, j) + row[j]), *out)
         self.features = h
         return h
 
