@@ -9,16 +9,20 @@ is kept in buffers, so that a resumed run goes on from where it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from zoo import rng
 from zoo.errors import RequestError, nearest
 from zoo.train.objective import Batch, Objective
+from zoo_flow import asking
 from zoo_flow.net import Flow, levels_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class Settings:
         if not 0 <= made.unlabelled <= 1:
             raise RequestError(f"[objective] unlabelled = {made.unlabelled} must be in [0, 1].")
         return made
+
+
+def silent(iterable: Iterable[T], total: int | None = None, label: str = "") -> Iterable[T]:
+    """A progress that shows nothing."""
+    return iterable
 
 
 def objectives(net: Flow, table: Mapping[str, Any]) -> Sequence[Objective]:
@@ -67,4 +76,8 @@ def objectives(net: Flow, table: Mapping[str, Any]) -> Sequence[Objective]:
         loss = -net.bound(v, noise, labels(batch)).mean() / (net.dimensions * math.log(2))
         return loss, {"bits_per_dim": loss.detach()}
 
-    return [Objective("flow", list(net.parameters()), bits)]
+    def samples(batch: Batch) -> Tensor:
+        count = len(batch["images"])
+        return asking.sample(net, count, None, {}, rng.generator(0), silent)
+
+    return [Objective("flow", list(net.parameters()), bits, preview=samples)]
