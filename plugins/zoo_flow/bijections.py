@@ -153,10 +153,15 @@ def _sigmoid(raw: Tensor) -> Tensor:
     return F.logsigmoid(raw + 2)
 
 
+def _inverse_sigmoid(raw: Tensor) -> Tensor:
+    return -F.logsigmoid(raw + 2)
+
+
 LOG_SCALES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "exp": _exp,  # any scale: RealNVP's formula
     "tanh": _tanh,  # e^-2 .. e^2: cannot run away in training
     "sigmoid": _sigmoid,  # 0 .. 1: Glow's code
+    "inverse-sigmoid": _inverse_sigmoid,  # over 1: the same, where a flow is written z to x
 }
 
 
