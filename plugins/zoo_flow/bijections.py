@@ -149,6 +149,10 @@ def _tanh(raw: Tensor) -> Tensor:
     return 2 * torch.tanh(raw / 2)
 
 
+def _soft(raw: Tensor) -> Tensor:
+    return raw / (1 + raw.abs() / SOFT)
+
+
 def _sigmoid(raw: Tensor) -> Tensor:
     return F.logsigmoid(raw + 2)
 
@@ -157,9 +161,11 @@ def _inverse_sigmoid(raw: Tensor) -> Tensor:
     return -F.logsigmoid(raw + 2)
 
 
+SOFT = math.log(1000)
 LOG_SCALES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "exp": _exp,  # any scale: RealNVP's formula
     "tanh": _tanh,  # e^-2 .. e^2: cannot run away in training
+    "soft": _soft,  # 1/1000 .. 1000, without a transcendental function: zuko's
     "sigmoid": _sigmoid,  # 0 .. 1: Glow's code
     "inverse-sigmoid": _inverse_sigmoid,  # over 1: the same, where a flow is written z to x
 }

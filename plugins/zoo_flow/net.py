@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from zoo_flow.bijections import ActNorm, Coupling, Invertible1x1, Permute
 from zoo_flow.conditioners import Convolutions
 from zoo_flow.dequantise import Uniform, Variational
+from zoo_flow.flat import FlatStage
 from zoo_flow.levels import LEVELS, Histogram, Logit
 
 HALVES: Mapping[str, tuple[int, int]] = {  # which of the 2 x 2 subpixels stay, in reading order
@@ -156,7 +157,7 @@ PIXELS: Mapping[str, Callable[..., nn.Module]] = {"logit": Logit, "histogram": H
 
 
 class Flow(nn.Module):
-    """A flow of `stages` (options of `Stage`) over pictures of the shape `image`.
+    """A flow of `stages` (options of `Stage`, or with `hidden` of `FlatStage`) over pictures of the shape `image`.
 
     `pixels` ({"kind": "logit" or "histogram", ...}) says how levels lie on the line,
     `dequantisation` ({"kind": "uniform" or "variational", ...}) how noise is drawn.
@@ -183,9 +184,10 @@ class Flow(nn.Module):
             Uniform(**told) if kind == "uniform" else Variational(channels, **told)
         )
         shape = self.image
-        made = []
+        made: list[Stage | FlatStage] = []
         for options in stages:
-            made.append(Stage(shape, classes=classes, **options))
+            kind = FlatStage if "hidden" in options else Stage
+            made.append(kind(shape, classes=classes, **options))
             shape = made[-1].shape
         self.stages = nn.ModuleList(made)
         self.prior = Gaussian(shape)
