@@ -75,7 +75,8 @@ class Perceptron(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         """(B, inputs) -> (B, outputs)."""
-        for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
-        out: Tensor = self.layers[-1](x)
-        return out
+        for index, layer in enumerate(self.layers):
+            if index:
+                x = F.relu(x, inplace=True)  # the last layer's own result, which it does not keep
+            x = F.linear(x, layer.weight, layer.bias)  # type: ignore[arg-type]
+        return x

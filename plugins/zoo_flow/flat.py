@@ -10,12 +10,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from zoo_flow.bijections import LOG_SCALES
+from zoo_flow.bijections import LOG_SCALES, SOFT
 from zoo_flow.conditioners import Perceptron
+
+
+def soft(raw: Tensor) -> Tensor:
+    """r / (1 + |r| / c), in one new tensor: not differentiated through."""
+    s = raw.abs().mul_(1 / SOFT).add_(1)
+    return torch.div(raw, s, out=s)
+
+
+class _Soft(torch.autograd.Function):
+    """exp(s) * x + t and sum s for s = r / (1 + |r| / c), told = [r, t], in few passes over memory.
+
+    ds/dr = (1 - |s| / c)^2, so the backward pass needs s, e^s and x alone, and writes one gradient
+    for both halves of what the net said.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, told: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        raw, shift = told.chunk(2, dim=1)
+        s = soft(raw)
+        scale = s.exp()
+        ctx.save_for_backward(s, scale, x)
+        return torch.addcmul(shift, x, scale), s.sum(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, moved: Tensor, logdet: Tensor) -> tuple[Tensor, Tensor]:
+        s, scale, x = ctx.saved_tensors
+        into = moved * scale
+        both = moved.new_empty(len(s), 2 * s.shape[1])
+        raw, shift = both.chunk(2, dim=1)
+        shift.copy_(moved)
+        torch.addcmul(logdet[:, None].expand_as(s), into, x, out=raw)
+        slope = s.abs().mul_(-1 / SOFT).add_(1)
+        raw.mul_(slope).mul_(slope)
+        return both, into
 
 
 class FlatStage(nn.Module):
@@ -49,21 +86,38 @@ class FlatStage(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, None, Tensor]:
         """What goes on, None (nothing leaves), log-determinant (B,)."""
-        parts = self.halves(x)
-        total = x.new_zeros(len(x))
+        parts, logdets = self.halves(x), []
         for index, net in enumerate(self.nets):
-            stays, moves = parts[index % 2], parts[1 - index % 2]
-            raw, shift = net(stays).chunk(2, dim=1)
-            s = self.log_scale(raw)
-            parts[1 - index % 2] = torch.addcmul(shift, moves, s.exp())
-            total = total + s.sum(1)
-        return torch.stack(parts, dim=-1).reshape(x.shape), None, total
+            told = net(parts[index % 2])
+            parts[1 - index % 2], logdet = self.move(told, parts[1 - index % 2])
+            logdets.append(logdet)
+        return torch.stack(parts, dim=-1).reshape(x.shape), None, torch.stack(logdets).sum(0)
+
+    def move(self, told: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the net said (B, D) and the half that moves (B, D / 2) -> that half, log-determinant."""
+        raw, shift = told.chunk(2, dim=1)
+        if not torch.is_grad_enabled():  # s is nobody else's, so e^s may take its place
+            s = soft(raw) if self.log_scale is LOG_SCALES["soft"] else self.log_scale(raw).clone()
+            logdet = s.sum(1)
+            return torch.addcmul(shift, x, s.exp_()), logdet
+        if self.log_scale is LOG_SCALES["soft"]:
+            out: tuple[Tensor, Tensor] = _Soft.apply(told, x)
+            return out
+        s = self.log_scale(raw)
+        return torch.addcmul(shift, x, s.exp()), s.sum(1)
 
     def inverse(self, x: Tensor, z: Tensor | None = None, cond: Tensor | None = None) -> Tensor:
         """The inverse of `forward`."""
         parts = self.halves(x)
         for index in reversed(range(len(self.nets))):
             stays, moves = parts[index % 2], parts[1 - index % 2]
-            raw, shift = self.nets[index](stays).chunk(2, dim=1)
-            parts[1 - index % 2] = (moves - shift) * (-self.log_scale(raw)).exp()
+            told = self.nets[index](stays)
+            parts[1 - index % 2] = self.move_back(told, moves)
         return torch.stack(parts, dim=-1).reshape(x.shape)
+
+    def move_back(self, told: Tensor, y: Tensor) -> Tensor:
+        """The inverse of `move`: (B, D), (B, D / 2) -> (B, D / 2)."""
+        raw, shift = told.chunk(2, dim=1)
+        if not torch.is_grad_enabled() and self.log_scale is LOG_SCALES["soft"]:
+            return torch.sub(y, shift).mul_(soft(raw).neg_().exp_())
+        return (y - shift) * (-self.log_scale(raw)).exp()
