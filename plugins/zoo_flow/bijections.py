@@ -106,7 +106,8 @@ class Invertible1x1(nn.Module):
         """(B, C, *S) -> the same, and (B,)."""
         low, up = self.factors()
         weight = self.permutation.to(low.dtype) @ low @ up
-        return mixed(x, weight), (self.log_s.sum() * positions(x)).expand(len(x))
+        logdet = (self.log_s.sum() * positions(x)).to(x.dtype)
+        return mixed(x, weight.to(x.dtype)), logdet.expand(len(x))
 
     def inverse(self, y: Tensor, cond: Tensor | None = None) -> Tensor:
         """(B, C, *S) -> the same."""

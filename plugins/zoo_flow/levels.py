@@ -39,7 +39,7 @@ class Logit(nn.Module):
         return a - b, (math.log(width) - a - b).flatten(1).sum(1)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """x (B, ...) -> v + u in (0, 256), clamped there."""
+        """X (B, ...) -> v + u in (0, 256), clamped there."""
         y = (x.sigmoid() - self.alpha) / (1 - 2 * self.alpha)
         return (y * LEVELS).clamp(0, LEVELS)
 
@@ -57,7 +57,7 @@ class Histogram(nn.Module):
         self._seen = False
 
     def probabilities(self) -> Tensor:
-        """p (256,), none under `floor` / 256."""
+        """P (256,), none under `floor` / 256."""
         return (1 - self.floor) * self.logits.softmax(0) + self.floor / LEVELS
 
     def forward(self, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,7 +76,7 @@ class Histogram(nn.Module):
         return x, logdet.flatten(1).sum(1)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """x (B, ...) -> v + u in [0, 256]."""
+        """X (B, ...) -> v + u in [0, 256]."""
         p = self.probabilities().double()
         below = F.pad(p.cumsum(0), (1, 0))
         y = torch.special.ndtr(x.double())

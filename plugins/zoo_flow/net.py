@@ -86,7 +86,9 @@ class Stage(nn.Module):
         channels, height, wide = shape
         if squeeze:
             if height % 2 or wide % 2:
-                raise ValueError(f"{height} x {wide} cannot be squeezed: an odd number of positions")
+                raise ValueError(
+                    f"{height} x {wide} cannot be squeezed: an odd number of positions"
+                )
             channels, height, wide = 4 * channels, height // 2, wide // 2
         self.squeeze, self.shape = squeeze, (channels, height, wide)
         steps: list[nn.Module] = []
@@ -133,7 +135,7 @@ class Stage(nn.Module):
 
     def inverse(self, x: Tensor, z: Tensor | None, cond: Tensor | None) -> Tensor:
         """The inverse of `forward`."""
-        if self.prior is not None:
+        if self.prior is not None and z is not None:
             x = torch.cat([x, self.prior.inverse(z, x)], dim=1)
         for step in reversed(self.steps):
             x = step.inverse(x, cond)  # type: ignore[operator]
@@ -213,15 +215,15 @@ class Flow(nn.Module):
             shapes.append(tuple(prior.mean.shape[1:]) if isinstance(prior, Gaussian) else None)
         last = tuple(self.prior.mean.shape[1:])
         sizes = [math.prod(shape) for shape in shapes if shape is not None]
-        pieces = list(z.split([*sizes, math.prod(last)], dim=1))
-        x = self.prior.inverse(pieces.pop().unflatten(1, last))
+        pieces = list(torch.split(z, [*sizes, math.prod(last)], dim=1))
+        x = self.prior.inverse(pieces.pop().reshape(-1, *last))
         for stage, shape in zip(reversed(self.stages), reversed(shapes), strict=True):
-            left = None if shape is None else pieces.pop().unflatten(1, shape)
+            left = None if shape is None else pieces.pop().reshape(-1, *shape)
             x = stage.inverse(x, left, cond)  # type: ignore[operator]
         return x
 
     def bound(self, v: Tensor, noise: Tensor, cond: Tensor | None) -> Tensor:
-        """log p(v + u) - log q(u | v) in nats (B,) for one draw of noise (uniform or normal)."""
+        """Log p(v + u) - log q(u | v) in nats (B,) for one draw of noise (uniform or normal)."""
         u, log_q = self.noise(v, noise)
         z, logdet = self.latents(v, u, cond)
         normal = -z.square().sum(1) / 2 - self.dimensions * math.log(2 * math.pi) / 2

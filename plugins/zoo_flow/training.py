@@ -29,7 +29,9 @@ T = TypeVar("T")
 class Settings:
     """The recipe's [objective] table."""
 
-    unlabelled: float = 0.1  # share of pictures shown without their label, so that p(x) is learned too
+    unlabelled: float = (
+        0.1  # share of pictures shown without their label, so that p(x) is learned too
+    )
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Settings:

@@ -24,7 +24,14 @@ def subject(stages, image=(2, 8, 8), **config):
 
 
 REALNVP = [
-    {"mask": "checkerboard", "squeeze": True, "couplings": 2, "width": 8, "blocks": 1, "place": True},
+    {
+        "mask": "checkerboard",
+        "squeeze": True,
+        "couplings": 2,
+        "width": 8,
+        "blocks": 1,
+        "place": True,
+    },
     {"mask": "rows", "couplings": 2, "width": 8},
     {"mask": "channel", "squeeze": True, "couplings": 2, "width": 8, "split": True},
 ]

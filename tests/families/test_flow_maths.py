@@ -183,7 +183,9 @@ def test_dequantisation_noise_has_the_density_it_says():
 
 def test_the_base_of_an_untrained_flow_is_the_closed_form():
     """All nets start at zero: with logit pixels the density is the logistic's of each pixel."""
-    flow = Flow((1, 4, 4), [{"couplings": 2, "hidden": [5]}], pixels={"kind": "logit", "alpha": 0.0})
+    flow = Flow(
+        (1, 4, 4), [{"couplings": 2, "hidden": [5]}], pixels={"kind": "logit", "alpha": 0.0}
+    )
     v, u = torch.randint(LEVELS, (3, 1, 4, 4)), torch.rand(3, 1, 4, 4)
     y = (v + u) / LEVELS
     x = torch.logit(y)

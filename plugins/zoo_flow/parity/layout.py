@@ -118,7 +118,7 @@ class Checkerboard(Coupling):
         """Each (B, C, H, W / 2)."""
         mask, flat = self._mask(x.shape[1:]), x.flatten(1)
         half = (*x.shape[1:-1], x.shape[-1] // 2)
-        return flat[:, mask].unflatten(1, half), flat[:, ~mask].unflatten(1, half)
+        return flat[:, mask].view(-1, *half), flat[:, ~mask].view(-1, *half)
 
     def whole(self, stays: Tensor, moves: Tensor) -> Tensor:
         """(B, C, H, W)."""
@@ -126,7 +126,7 @@ class Checkerboard(Coupling):
         mask = self._mask(shape)
         out = stays.new_empty(len(stays), mask.numel())
         out[:, mask], out[:, ~mask] = stays.flatten(1), moves.flatten(1)
-        return out.unflatten(1, shape)
+        return out.view(-1, *shape)
 
 
 SCALES = {"exp": "exp", "sigmoid": "inverse-sigmoid", "sigmoid_inv": "sigmoid"}
@@ -166,7 +166,7 @@ def actnorm(state: State) -> ActNorm:
 
 
 def convolution(state: State) -> Invertible1x1:
-    """An Invertible1x1Conv, from its factors or from the plain matrix W."""
+    """An Invertible1x1Conv, from its factors or from the plain matrix W, factorised in float64."""
     if "W" in state:
         p, lower, upper = torch.linalg.lu(state["W"].double())
         given = {"permutation": p, "lower": lower.tril(-1), "upper": upper.triu(1)}
@@ -174,8 +174,8 @@ def convolution(state: State) -> Invertible1x1:
     else:
         names = {"permutation": "P", "lower": "L", "upper": "U", "sign": "sign_S", "log_s": "log_S"}
         given = {ours: state[theirs] for ours, theirs in names.items()}
-    made = Invertible1x1(len(given["log_s"]))
-    made.load_state_dict({key: value.float() for key, value in given.items()})
+    made = Invertible1x1(len(given["log_s"])).to(given["log_s"].dtype)
+    made.load_state_dict(given)
     return made
 
 

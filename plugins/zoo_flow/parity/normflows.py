@@ -49,9 +49,11 @@ def base(state: State, z: Tensor, labels: Tensor | None = None) -> Tensor:
     if loc.ndim == z.ndim and (loc.shape[0] != 1 or loc.shape[1:] != z.shape[1:]):
         if labels is None:
             raise ForeignError("a base with classes needs labels ('in.y')")
-        share = labels.to(loc) if labels.ndim == 2 else nn.functional.one_hot(
-            labels.long(), loc.shape[-1]
-        ).to(loc)
+        share = (
+            labels.to(loc)
+            if labels.ndim == 2
+            else nn.functional.one_hot(labels.long(), loc.shape[-1]).to(loc)
+        )
         total = [
             _gaussian((loc @ each)[None], (log_scale @ each)[None], one[None])
             for each, one in zip(share, z, strict=True)
@@ -64,7 +66,9 @@ def _gaussian(loc: Tensor, log_scale: Tensor, z: Tensor) -> Tensor:
     prior = Gaussian(tuple(loc.shape[1:]))
     prior.mean.data, prior.log_scale.data = loc, log_scale
     e, logdet = prior(z)
-    return logdet - e.square().flatten(1).sum(1) / 2 - z[0].numel() * math.log(2 * math.pi) / 2
+    squares: Tensor = e.square().flatten(1).sum(1)
+    nats: Tensor = logdet - squares / 2 - z[0].numel() * math.log(2 * math.pi) / 2
+    return nats
 
 
 class RealNVPRunner:
