@@ -39,29 +39,30 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
 class _Soft(torch.autograd.Function):
     """exp(s) * x + t and sum s for s = r / (1 + |r| / c), told = [r, t], in few passes over memory.
 
-    ds/dr = (1 - |s| / c)^2, so the backward pass needs s, e^s and x alone, and writes one gradient
-    for both halves of what the net said.
+    ds/dr = (1 + |r| / c)^-2, so the backward pass needs that root, e^s and x alone, and writes one
+    gradient for both halves of what the net said.
     """
 
     @staticmethod
     def forward(ctx: Any, told: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = told.chunk(2, dim=1)
-        s = soft(raw)
-        scale = s.exp()
-        ctx.save_for_backward(s, scale, x)
-        return torch.addcmul(shift, x, scale), s.sum(1)
+        root = raw.abs().mul_(1 / SOFT).add_(1)
+        s = raw / root
+        logdet = s.sum(1)
+        scale = s.exp_()
+        ctx.save_for_backward(root, scale, x)
+        return torch.addcmul(shift, x, scale), logdet
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, moved: Tensor, logdet: Tensor) -> tuple[Tensor, Tensor]:
-        s, scale, x = ctx.saved_tensors
+        root, scale, x = ctx.saved_tensors
         into = moved * scale
-        both = moved.new_empty(len(s), 2 * s.shape[1])
+        both = moved.new_empty(len(root), 2 * root.shape[1])
         raw, shift = both.chunk(2, dim=1)
         shift.copy_(moved)
-        torch.addcmul(logdet[:, None].expand_as(s), into, x, out=raw)
-        slope = s.abs().mul_(-1 / SOFT).add_(1)
-        raw.mul_(slope).mul_(slope)
+        torch.addcmul(logdet[:, None].expand_as(root), into, x, out=raw)
+        raw.div_(root).div_(root)
         return both, into
 
 
