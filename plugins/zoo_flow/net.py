@@ -24,6 +24,7 @@ from zoo_flow.conditioners import Convolutions
 from zoo_flow.dequantise import Uniform, Variational
 from zoo_flow.flat import FlatStage
 from zoo_flow.levels import LEVELS, Histogram, Logit
+from zoo_flow.mixture import MixtureCoupling
 
 HALVES: Mapping[str, tuple[int, int]] = {  # which of the 2 x 2 subpixels stay, in reading order
     "checkerboard": (0, 3),
@@ -78,6 +79,7 @@ class Stage(nn.Module):
         split: bool = False,
         place: bool = False,
         scale: str = "tanh",
+        mixture: int = 0,
         classes: int = 0,
     ) -> None:
         super().__init__()
@@ -104,13 +106,16 @@ class Stage(nn.Module):
             stays = channels - first if flip else first
             net = Convolutions(
                 stays,
-                2 * (channels - stays),
+                (3 * mixture + 2 if mixture else 2) * (channels - stays),
                 width,
                 blocks,
                 (height, wide) if place else None,
                 classes,
             )
-            steps.append(Coupling(net, first, flip, scale))
+            if mixture:
+                steps.append(MixtureCoupling(net, first, flip, mixture))
+            else:
+                steps.append(Coupling(net, first, flip, scale))
         if order != list(range(channels)):
             steps.append(Permute(steps[0].back))  # type: ignore[arg-type]
         self.steps = nn.ModuleList(steps)

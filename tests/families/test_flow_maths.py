@@ -10,6 +10,7 @@ from zoo_flow.bijections import LOG_SCALES, ActNorm, Coupling, Invertible1x1, Pe
 from zoo_flow.conditioners import Convolutions
 from zoo_flow.dequantise import Uniform, Variational
 from zoo_flow.levels import LEVELS, Histogram, Logit
+from zoo_flow.mixture import MixtureCoupling
 from zoo_flow.net import MASKS, Flow, Gaussian, Stage, order_of
 
 SHAPE = (4, 4, 4)
@@ -52,6 +53,7 @@ BIJECTIONS = {
         f"coupling, {scale}": lambda scale=scale: Coupling(net(1, 6), 1, scale=scale)
         for scale in LOG_SCALES
     },
+    "mixture": lambda: MixtureCoupling(net(1, 33), 1, False, 3),
     "flipped coupling": lambda: Coupling(net(3, 2), 1, flip=True),
 }
 
@@ -87,7 +89,7 @@ FLOWS = {
     "realnvp": {
         "stages": [
             {"mask": "checkerboard", "squeeze": True, "couplings": 2, "width": 6, "place": True},
-            {"mask": "columns", "couplings": 2, "width": 6, "split": True},
+            {"mask": "columns", "couplings": 2, "width": 6, "mixture": 2, "split": True},
         ],
         "pixels": {"kind": "histogram"},
     },
