@@ -63,7 +63,7 @@ def areas(x: Tensor, weight: Tensor, middle: Tensor, narrow: Tensor) -> tuple[Te
 
 
 def solved(logit: Tensor, weight: Tensor, middle: Tensor, narrow: Tensor) -> Tensor:
-    """x (B, C, H, W) with log c(x) - log(1 - c(x)) = logit: Newton within a bracket that halves."""
+    """X (B, C, H, W) with log c(x) - log(1 - c(x)) = logit: Newton within a bracket that halves."""
     ends = middle + logit[:, None] / narrow
     low, high = ends.amin(1), ends.amax(1)
     x = (low + high) / 2
