@@ -40,9 +40,7 @@ def condition(net: Gan, request: Mapping[str, Any], batch: int) -> Request:
 
 
 @hookimpl
-def encode(
-    net: Gan, images: Tensor, cond: Request | None, generator: Generator | None
-) -> Tensor:
+def encode(net: Gan, images: Tensor, cond: Request | None, generator: Generator | None) -> Tensor:
     """An ESTIMATE of the latents (B, *Z) of pictures, by optimisation: hundreds of passes through G a picture.
 
     A GAN has no encoder. See `zoo_gan.inversion` for what is minimised and what it costs.

@@ -33,9 +33,7 @@ def translation(images: Tensor) -> Tensor:
     count, _, height, width = images.shape
     far = (max(1, height // 8), max(1, width // 8))
     padded = F.pad(images, (far[1], far[1], far[0], far[0]))
-    down, right = (
-        torch.randint(0, 2 * each + 1, (count, 1), device=images.device) for each in far
-    )
+    down, right = (torch.randint(0, 2 * each + 1, (count, 1), device=images.device) for each in far)
     rows = (down + torch.arange(height, device=images.device))[:, :, None]  # (B, H, 1)
     columns = (right + torch.arange(width, device=images.device))[:, None, :]  # (B, 1, W)
     each = torch.arange(count, device=images.device)[:, None, None]

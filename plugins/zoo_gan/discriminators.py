@@ -11,6 +11,7 @@ makes each layer 1-Lipschitz as a matrix of (outputs, inputs times kernel).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ class Discriminator(nn.Module):
         self.patch = patch
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
         self.blocks = nn.ModuleList(
-            Down(a, b, deep) for a, b in zip(widths[:-1], widths[1:], strict=True)
+            Down(a, b, deep) for a, b in pairwise(widths)
         )
         self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
         self.judge = nn.Linear(widths[-1], 1)

@@ -11,6 +11,7 @@ whose condition is the noise as well (BigGAN, Brock et al., 2018, arXiv:1809.110
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +63,7 @@ class Residual(nn.Module):
         self.shape = (widths[0], start, start)
         self.first = nn.Linear(code, widths[0] * start**2)
         self.blocks = nn.ModuleList(
-            Up(a, b, code, norm) for a, b in zip(widths[:-1], widths[1:], strict=True)
+            Up(a, b, code, norm) for a, b in pairwise(widths)
         )
         self.norm = Modulated(widths[-1], code, norm)
         self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)

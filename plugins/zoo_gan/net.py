@@ -34,6 +34,7 @@ class Gan(nn.Module):
         widths: channels at each resolution; the first is `start` pixels a side, each next one twice as many.
         start: pixels a side of the first map.
         norm: "batch" or "instance".
+        inversion_steps: that `encode` takes where no other number was asked for.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Gan(nn.Module):
         widths: Sequence[int] = (256, 128, 64, 32),
         start: int = 4,
         norm: str = "batch",
+        inversion_steps: int = 200,
     ) -> None:
         super().__init__()
+        self.inversion_steps = inversion_steps
         self.dim, self.classes, self.channels = latent, classes, channels
         self.side = start * 2 ** (len(widths) - 1)
         self.embedding = nn.Embedding(classes, embedding) if classes else None
