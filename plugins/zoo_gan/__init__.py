@@ -53,7 +53,8 @@ def encode(net: Gan, images: Tensor, cond: Request | None, generator: Generator 
 @hookimpl
 def decode(net: Gan, latents: Tensor, cond: Request | None) -> Tensor:
     """The generator: latents (B, *Z), about N(0, I), to pictures (B, C, H, W) in (-1, 1)."""
-    return net(latents, None if cond is None else cond.labels)
+    out: Tensor = net(latents, None if cond is None else cond.labels)
+    return out
 
 
 @hookimpl
@@ -66,7 +67,8 @@ def sample(
 
     chosen = options_of.read(options, "sampling option", truncation=0.0)
     drawn = latents.draw(net, count, generator, chosen.truncation)
-    return net(drawn, None if cond is None else cond.labels)
+    out: Tensor = net(drawn, None if cond is None else cond.labels)
+    return out
 
 
 @hookimpl

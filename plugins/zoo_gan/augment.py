@@ -25,7 +25,8 @@ def colour(images: Tensor) -> Tensor:
     grey = images.mean(1, keepdim=True)
     images = grey + (images - grey) * 2 * saturation
     middle = images.mean((1, 2, 3), keepdim=True)
-    return middle + (images - middle) * (contrast + 0.5)
+    out: Tensor = middle + (images - middle) * (contrast + 0.5)
+    return out
 
 
 def translation(images: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class Down(nn.Module):
         h = F.leaky_relu(x, SLOPE)
         if self.refine is not None:
             h = F.leaky_relu(self.refine(h), SLOPE)
-        return self.widen(h) + self.skip(F.avg_pool2d(x, 2))
+        out: Tensor = self.widen(h) + self.skip(F.avg_pool2d(x, 2))
+        return out
 
 
 class Discriminator(nn.Module):
@@ -81,11 +82,12 @@ class Discriminator(nn.Module):
             h = block(h)
         h = F.leaky_relu(h, SLOPE)
         h = h + F.leaky_relu(self.last(h), SLOPE)
-        return h.sum((2, 3)) / h.shape[-1]
+        seen: Tensor = h.sum((2, 3)) / h.shape[-1]
+        return seen
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         seen = self.features(images)
         logits: Tensor = self.judge(seen).squeeze(1)
-        if self.project is None:
-            return logits
-        return logits + (self.project(labels) * seen).sum(1)
+        if self.project is not None:
+            logits = logits + (self.project(labels) * seen).sum(1)
+        return logits

@@ -50,7 +50,8 @@ class Up(nn.Module):
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         h = self.narrow(F.relu(self.before(x, code)))
         h = F.interpolate(F.relu(self.between(h, code)), scale_factor=2.0)
-        return self.refine(h) + F.interpolate(self.skip(x), scale_factor=2.0)
+        out: Tensor = self.refine(h) + F.interpolate(self.skip(x), scale_factor=2.0)
+        return out
 
 
 class Residual(nn.Module):

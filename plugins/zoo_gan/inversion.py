@@ -81,4 +81,5 @@ def loss(net: Gan, latents: Tensor, labels: Tensor | None, image: Tensor) -> Ten
     """The objective (N,) of latents (N, *Z) against one image (1, C, H, W)."""
     free = latents.shape[1] - net.dim
     far = (net(latents, labels) - image).square().mean((1, 2, 3))
-    return far + TIGHT * latents[:, free:].square().mean(1)
+    out: Tensor = far + TIGHT * latents[:, free:].square().mean(1)
+    return out

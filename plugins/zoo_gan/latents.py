@@ -33,7 +33,8 @@ def truncated(uniform: Tensor, bound: float) -> Tensor:
         )
     tail = torch.special.ndtr(torch.tensor(-bound, dtype=torch.float64))
     place = tail + uniform.double() * (1 - 2 * tail)
-    return torch.special.ndtri(place).clamp(-bound, bound)
+    out: Tensor = torch.special.ndtri(place).clamp(-bound, bound)
+    return out
 
 
 def draw(net: Gan, count: int, generator: Generator, truncation: float = 0.0) -> Tensor:

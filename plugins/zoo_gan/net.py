@@ -65,11 +65,13 @@ class Gan(nn.Module):
     def labels(self, latents: Tensor) -> Tensor:
         """The labels (B,) int64 that the first numbers of latents (B, D + 1) choose."""
         place = torch.special.ndtr(latents[:, 0].double())
-        return (place * self.classes).long().clamp(max=self.classes - 1)
+        out: Tensor = (place * self.classes).long().clamp(max=self.classes - 1)
+        return out
 
     def coordinate(self, labels: Tensor) -> Tensor:
         """The middle number (B,) float64 of those that choose `labels` (B,)."""
-        return torch.special.ndtri((labels.double() + 0.5) / self.classes)
+        out: Tensor = torch.special.ndtri((labels.double() + 0.5) / self.classes)
+        return out
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Pictures of latents (B, *Z); `labels` (B,) int64 instead of those that the latents choose."""

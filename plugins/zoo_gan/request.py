@@ -31,8 +31,8 @@ class Request:
 def understand(net: Gan, request: Mapping[str, Any], batch: int) -> Request:
     """The request as the hooks take it.
 
-    Raises RequestError: an unknown name, a label the model lacks, as many labels as there are not pictures, steps or
-    starts out of bounds.
+    Raises RequestError: an unknown name, a label the model lacks, more than one label but fewer than pictures,
+    steps or starts out of bounds.
     """
     own = Request(steps=net.inversion_steps)
     asked = options.read(
@@ -54,7 +54,7 @@ def understand(net: Gan, request: Mapping[str, Any], batch: int) -> Request:
 
 
 def labels_of(net: Gan, label: Any, batch: int) -> Tensor:
-    """One label, or a sequence or tensor of `batch`, as (batch,) int64 on the net's device."""
+    """(batch,) int64 on the net's device: picture i takes entry i, one entry alone is for all."""
     if not net.classes:
         raise RequestError(
             "This GAN has no classes, so no label can be asked for; its config says classes = 0."
@@ -67,8 +67,8 @@ def labels_of(net: Gan, label: Any, batch: int) -> Tensor:
                 f"label is a whole number 0 .. {net.classes - 1}, or a list of them; got {one!r}."
             )
     each = each * batch if len(each) == 1 else each
-    if len(each) != batch:
+    if len(each) < batch:
         raise RequestError(
-            f"{len(each)} labels for {batch} pictures; give one label, or one a picture."
+            f"label has {len(each)} entries for {batch} pictures; give one, or one for each."
         )
-    return torch.tensor(each, device=next(net.parameters()).device)
+    return torch.tensor(each[:batch], device=next(net.parameters()).device)
