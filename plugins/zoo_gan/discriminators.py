@@ -62,9 +62,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.patch = patch
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
-        self.blocks = nn.ModuleList(
-            Down(a, b, deep) for a, b in pairwise(widths)
-        )
+        self.blocks = nn.ModuleList(Down(a, b, deep) for a, b in pairwise(widths))
         self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
         self.judge = nn.Linear(widths[-1], 1)
         self.project = nn.Embedding(classes, widths[-1]) if classes else None

@@ -63,9 +63,7 @@ class Residual(nn.Module):
         super().__init__()
         self.shape = (widths[0], start, start)
         self.first = nn.Linear(code, widths[0] * start**2)
-        self.blocks = nn.ModuleList(
-            Up(a, b, code, norm) for a, b in pairwise(widths)
-        )
+        self.blocks = nn.ModuleList(Up(a, b, code, norm) for a, b in pairwise(widths))
         self.norm = Modulated(widths[-1], code, norm)
         self.last = nn.Conv2d(widths[-1], channels, 3, padding=1)
         start_weights(self)

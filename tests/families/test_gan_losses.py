@@ -29,7 +29,9 @@ def test_the_best_logistic_discriminator_is_the_log_ratio_and_gives_jensen_and_s
     assert slope.abs().max() < 1e-12
     middle = (P + Q) / 2
     divergence = ((P * (P / middle).log()).sum() + (Q * (Q / middle).log()).sum()) / 2
-    assert float(value.detach()) == pytest.approx(2 * math.log(2) - 2 * float(divergence), abs=1e-12)
+    assert float(value.detach()) == pytest.approx(
+        2 * math.log(2) - 2 * float(divergence), abs=1e-12
+    )
 
 
 def test_the_best_hinge_discriminator_is_the_sign_and_gives_the_total_variation():
