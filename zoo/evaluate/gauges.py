@@ -230,7 +230,7 @@ def usual(card: Card) -> tuple[str, ...]:
         return OF_TOKENS
     if card.log_prob:
         return ("bits-per-dim",)
-    if card.latent_kind == "continuous":
+    if card.latent_kind == "continuous" and "sample" not in card.hooks:
         return ("psnr", "ssim", "lpips", "lpips-vgg", "fd", "speed")
     return ("fd-samples",)
 

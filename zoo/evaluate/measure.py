@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.data import Binarised
 from zoo.errors import DataError, RequestError
 from zoo.evaluate.classifier import classify
+from zoo.evaluate.drawing import drawn
 from zoo.evaluate.gauge import Batch
 from zoo.evaluate.gauges import gauges_of, usual
 from zoo.evaluate.metric import Metric
@@ -96,7 +97,7 @@ def rebuilt(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
     return to_uint8(back).cpu(), latents
 
 
-def _made(model: Model, pictures: Tensor, needs: frozenset[str], seed: int) -> Batch:
+def _made(model: Model, pictures: Tensor, needs: frozenset[str], seed: int, first: int) -> Batch:
     images = from_uint8(pictures).to(model.device)
     back = tokens = bits = nats = classes = samples = None
     begun = _settle(model.device)
@@ -111,7 +112,7 @@ def _made(model: Model, pictures: Tensor, needs: frozenset[str], seed: int) -> B
     if "classes" in needs:
         classes = classify(model, images, seed=seed).best.cpu()
     if "samples" in needs:
-        samples = to_uint8(_plain(model.sample(len(pictures), seed=seed))).cpu()
+        samples = to_uint8(_plain(drawn(model, len(pictures), seed, first))).cpu()
     return Batch(
         pictures, back, tokens, bits, nats, classes, samples=samples, seconds=seconds
     )  # fmt: skip
@@ -176,7 +177,7 @@ def evaluate(
             progress(batches(data, count, batch_size), steps, f"evaluating {model.name}")
         ):
             # Samples are numbered by (seed, place in the batch): another batch takes another seed.
-            batch = _made(model, pictures, needs, seed + step)
+            batch = _made(model, pictures, needs, seed + step, step * batch_size)
             if "labels" in needs:
                 places = numbers[step * batch_size : (step + 1) * batch_size]
                 batch = replace(batch, labels=given_labels(data, places))
