@@ -20,7 +20,6 @@ from zoo.codec.pictures import Picture, images_of, pictures_of
 from zoo.codec.stack import CodecError
 from zoo.codec.stream import CHECK, DIGEST, Facts, read, write
 from zoo.codec.tiles import Outside, Tile, cut, layout, pad_of, padded
-from zoo.codec.work import Coded
 from zoo.errors import RequestError, Unsupported, WeightsError, ZooError
 from zoo.images import Images
 
@@ -85,7 +84,9 @@ def compress(model: Model, images: Any, lanes: int = LANES, batch: int = BATCH) 
     return pack(model, pictures_of(images), lanes, batch).data
 
 
-def decompress(data: bytes, model: Model | None = None, batch: int = LANES) -> Images | list[Images]:
+def decompress(
+    data: bytes, model: Model | None = None, batch: int = LANES
+) -> Images | list[Images]:
     """An archive to its images: one batch if all have one shape, else a list of batches of one.
 
     Without `model` the very model@version that made it is loaded. Raises CodecError for an archive
@@ -256,5 +257,3 @@ def _coder(facts: Facts, model: Model | None) -> Coder:
 
 def _short(weights: tuple[str, ...]) -> str:
     return " + ".join(each[:12] for each in weights) or "without a file"
-
-

@@ -27,9 +27,8 @@ import torch
 from torch import Tensor
 
 from zoo.codec.coder import Coder
-from zoo.codec.intervals import EPS, FLOOR, PRECISION, Array, Doubt, Grid, table_pairs
+from zoo.codec.intervals import EPS, FLOOR, PRECISION, Array, Doubt, Grid, sums_of, table_pairs
 from zoo.codec.intervals import margin_of as table_margin
-from zoo.codec.intervals import sums_of
 from zoo.codec.stack import CodecError, Stack
 from zoo.codec.work import Coded, Known, free_of, values_of
 from zoo.errors import PluginError
@@ -154,7 +153,7 @@ def _given(coder: Coder, bins: Array, batch: int) -> Iterator[Array]:
 
 
 def _sums(mean: Array, std: Array, edge: Array) -> tuple[Array, Array]:
-    """q's mass below an edge and what it may be off by, for broadcast shapes.
+    """Q's mass below an edge and what it may be off by, for broadcast shapes.
 
     d Phi(u) = phi(u) du, and du <= EPS (1 + |u|) for errors of mean and std up to EPS std.
     """

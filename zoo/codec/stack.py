@@ -65,7 +65,9 @@ class Stack:
     def pop(self, tables: Array) -> Array:
         """Pop a symbol a row of boundaries (N, K + 1): (N,) int64. Raises CodecError."""
         height = max(1, ROWS // (tables.shape[1] + 1))
-        found = [self._pop(tables[start : start + height]) for start in range(0, len(tables), height)]
+        found = [
+            self._pop(tables[start : start + height]) for start in range(0, len(tables), height)
+        ]
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     def push_all(self, symbols: Array, table: Array) -> None:
