@@ -84,8 +84,12 @@ class Latent(Pixels, nn.Module):
         super().__init__()
         self.image, self.alphabet, self.latents = tuple(image), levels, latents
         self.length = math.prod(image)
-        self.encoder = nn.Sequential(nn.Linear(self.length, width), nn.Tanh(), nn.Linear(width, 2 * latents))
-        self.decoder = nn.Sequential(nn.Linear(latents, width), nn.Tanh(), nn.Linear(width, self.length))
+        self.encoder = nn.Sequential(
+            nn.Linear(self.length, width), nn.Tanh(), nn.Linear(width, 2 * latents)
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(latents, width), nn.Tanh(), nn.Linear(width, self.length)
+        )
         self.scale = nn.Parameter(torch.tensor(0.0))
 
     def posterior(self, images, cond):
@@ -122,7 +126,10 @@ def bound(net, images, generator, draws=1):
     noise = torch.randn(draws, *mean.shape, generator=generator, dtype=mean.dtype)
     symbols = net.symbols(images)
     nats = [
-        net.tables_given(mean + std * each, None).gather(-1, symbols[..., None])[..., 0].log().sum(1)
+        net.tables_given(mean + std * each, None)
+        .gather(-1, symbols[..., None])[..., 0]
+        .log()
+        .sum(1)
         for each in noise
     ]
     return torch.stack(nats).mean(0) - divergence

@@ -13,6 +13,5 @@ from zoo.codec.archive import decompress as decompress
 from zoo.codec.archive import pack as pack
 from zoo.codec.archive import unpack as unpack
 from zoo.codec.pictures import Picture as Picture
-from zoo.codec.stack import CodecError as CodecError
 from zoo.codec.stream import Facts as Facts
 from zoo.codec.stream import read as read

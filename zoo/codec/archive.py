@@ -17,10 +17,9 @@ from zoo.codec import autoregressive, bitsback
 from zoo.codec.coder import AUTOREGRESSIVE, LATENT, Coder, request_text
 from zoo.codec.intervals import Array
 from zoo.codec.pictures import Picture, images_of, pictures_of
-from zoo.codec.stack import CodecError
 from zoo.codec.stream import CHECK, DIGEST, Facts, read, write
 from zoo.codec.tiles import Outside, Tile, cut, layout, pad_of, padded
-from zoo.errors import RequestError, Unsupported, WeightsError, ZooError
+from zoo.errors import CodecError, RequestError, Unsupported, WeightsError, ZooError
 from zoo.images import Images
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def pack(
         coded = bitsback.encode(coder, images, symbols, known, lanes, batch)
     digests = [each.digest() for each in pictures]
     facts = Facts(
-        model=reference or coder.card.title, weights=_shas(model), fingerprint=coder.fingerprint,
+        model=reference or coder.card.title, weights=model.card.weights, fingerprint=coder.fingerprint,
         request=request_text(model), kind=coder.kind, alphabet=coder.grid.alphabet,
         length=coder.length, latents=coder.latents, image=image, bits=coder.grid.bits,
         latent_bits=bitsback.BITS if coder.kind == LATENT else 0, lanes=lanes, sizes=sizes,
@@ -209,11 +208,6 @@ def _symbols(
     return images, symbols
 
 
-def _shas(model: Model) -> tuple[str, ...]:
-    files = sorted(model.card.files.items())
-    return tuple(file.sha256 for name, file in files if name.endswith(".safetensors"))
-
-
 def _coder(facts: Facts, model: Model | None) -> Coder:
     """The model that an archive was made with, or `model` if it is that one."""
     if model is None:
@@ -227,10 +221,10 @@ def _coder(facts: Facts, model: Model | None) -> Coder:
                 f"cannot be loaded here: {error} Give the model yourself (-m, or model=) if it is "
                 "elsewhere."
             ) from error
-    if facts.weights != _shas(model):
+    if facts.weights != model.card.weights:
         raise WeightsError(
             f"The archive was made with {facts.model}, weights {_short(facts.weights)}; "
-            f"{model.card.title} here has weights {_short(_shas(model))}. Only the very same "
+            f"{model.card.title} here has weights {_short(model.card.weights)}. Only the very same "
             "weights decode it: load that version."
         )
     request = json.loads(facts.request) if facts.request else {}

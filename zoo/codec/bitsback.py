@@ -29,9 +29,9 @@ from torch import Tensor
 from zoo.codec.coder import Coder
 from zoo.codec.intervals import EPS, FLOOR, PRECISION, Array, Doubt, Grid, sums_of, table_pairs
 from zoo.codec.intervals import margin_of as table_margin
-from zoo.codec.stack import CodecError, Stack
+from zoo.codec.stack import Stack
 from zoo.codec.work import Coded, Known, free_of, values_of
-from zoo.errors import PluginError
+from zoo.errors import CodecError, PluginError
 from zoo.progress import progress
 
 BITS = 12  # P: 4096 bins a dimension

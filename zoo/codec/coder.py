@@ -61,7 +61,7 @@ class Coder:
         request_text(model)
         device = "cpu" if model.device.type == "mps" else model.device  # mps has no float64
         net = copy.deepcopy(model.net).to(device=device, dtype=torch.float64).eval()
-        made = cls(model, net, kind, Grid.of(int(net.alphabet)))
+        made = cls(model, net, kind, Grid.of(int(getattr(net, "alphabet", 0))))
         _told(made)
         return made
 

@@ -85,7 +85,8 @@ class Grid:
     def counts(self, q: Array, edge: Array) -> Array:
         """C of q_`edge`, int64."""
         room = TOTAL - self.alphabet - 2
-        return 1 + edge + ((q * room) >> self.bits)
+        made: Array = 1 + edge + ((q * room) >> self.bits)
+        return made
 
     def table(self, sums: Array, margin: Array, told: Mapping[int, Sequence[Doubt]]) -> Array:
         """All boundaries C (N, K + 1) of c (N, K + 1); `told` are the doubts of some rows."""
@@ -116,7 +117,8 @@ class Grid:
 
 def margin_of(sums: Array) -> Array:
     """What c may be off by, for tables of probabilities."""
-    return EPS * np.minimum(sums, 1 - sums) + FLOOR
+    made: Array = EPS * np.minimum(sums, 1 - sums) + FLOOR
+    return made
 
 
 def sums_of(tables: Array, who: str) -> Array:

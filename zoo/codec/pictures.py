@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from zoo.codec.intervals import Array
-from zoo.codec.stack import CodecError
-from zoo.errors import ImageError
+from zoo.errors import CodecError, ImageError
 from zoo.images import Images, from_uint8, to_uint8
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Picture:
                 "white. Convert a copy first (`picture.convert('RGB')` of Pillow): that is lossy "
                 "for 16 bits and CMYK, so it is not done silently."
             )
-        array = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
+        array: Array = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
         array = array[..., None] if array.ndim == 2 else array
         colours = COLOURS[picture.mode]
         if array.shape[2] > colours and (array[..., -1] < 255).any():
@@ -93,7 +92,8 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
-        return int(self.pixels.shape[1]), int(self.pixels.shape[2])
+        _, height, width = self.pixels.shape
+        return height, width
 
     def pil(self) -> Image.Image:
         """As a PIL image of its mode."""

@@ -19,13 +19,9 @@ from typing import Any
 import numpy as np
 
 from zoo.codec.intervals import TOTAL, Array
-from zoo.errors import Unsupported, ZooError
+from zoo.errors import CodecError, Unsupported
 
 ROWS = 1 << 22  # numbers in a table handed over at once: 32 MiB
-
-
-class CodecError(ZooError):
-    """A stream that is damaged, foreign, or cannot be decoded exactly here."""
 
 
 @cache

@@ -19,9 +19,9 @@ import numpy as np
 from zoo.codec.fields import Reader, Writer
 from zoo.codec.intervals import PRECISION, Doubt
 from zoo.codec.pictures import MODES
-from zoo.codec.stack import CodecError
 from zoo.codec.tiles import padded
 from zoo.codec.work import Coded
+from zoo.errors import CodecError
 
 MAGIC = b"\x89zoo\r\n\x1a\n"  # as PNG's: shows when it was taken for text on the way
 VERSION = 1
@@ -130,9 +130,9 @@ def _facts(facts: Facts, coded: Coded) -> bytes:
     out.number(coded.kept, len(coded.runs), *(n for run in coded.runs for n in run))
     out.number(len(coded.doubts))
     last = 0
-    for each in coded.doubts:
-        out.number(each.place - last, 2 * each.edge + each.odd)
-        last = each.place
+    for doubt in coded.doubts:
+        out.number(doubt.place - last, 2 * doubt.edge + doubt.odd)
+        last = doubt.place
     return out.done()
 
 
