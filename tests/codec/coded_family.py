@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.errors import ImageError
+from zoo.options import read
 
 
 class Pixels:
@@ -111,8 +112,8 @@ def build(config):
 
 @zoo.hookimpl
 def condition(net, request, batch):
-    label = zoo.options.read(request, "condition", label=0).label if request else None
-    return None if label is None else torch.full((batch,), label)
+    label = read(request, "condition", label=None).label
+    return torch.as_tensor(label).expand(batch if isinstance(label, int) else len(label))
 
 
 def exact(net, images, cond):
