@@ -1,6 +1,5 @@
 """Models of both kinds, saved and loaded as a stranger's are, and pictures that they can code."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,6 @@ def family(tmp_path, monkeypatch):
     plugins.family.cache_clear()
     yield tmp_path
     plugins.family.cache_clear()
-    sys.modules.pop("coded_family", None)
 
 
 @pytest.fixture

@@ -35,14 +35,14 @@ def test_autoregressive_bits_are_the_model_s(make, config, count):
         assert packed.payload - 64 < 1.001 * bits
 
 
-@pytest.mark.parametrize(("config", "count"), [(LATENT, 1500), (GREY, 300)], ids=["binary", "grey"])
+@pytest.mark.parametrize(("config", "count"), [(LATENT, 1200), (GREY, 200)], ids=["binary", "grey"])
 def test_bits_back_costs_the_bound(make, config, count):
-    """Initial bits counted. The bound itself is estimated by 200 draws a picture."""
+    """Initial bits counted. The bound itself is estimated by 30 draws a picture."""
     model = make(config)
     pictures, images = given(config, count)
     packed = pack(model, pictures)
     with torch.no_grad():
-        nats = coded_family.bound(model.net.double(), images, rng.generator(0), 200)
+        nats = coded_family.bound(model.net.double(), images, rng.generator(0), 30)
     bits = -float(nats.sum()) / math.log(2)
     assert packed.payload == pytest.approx(bits, rel=0.01)
     assert packed.payload == pytest.approx(packed.ideal, rel=0.01)
@@ -73,5 +73,5 @@ def test_the_archive_counts_all_it_is(chain):
     assert packed.bits == 8 * len(packed.data) > packed.payload
     assert packed.dimensions == 5 * 108
     assert packed.bits_per_dim == packed.bits / 540
-    assert len(packed.data) - packed.payload // 8 < 110 + 2 * 5  # facts, digests, checks
+    assert len(packed.data) - packed.payload // 8 < 120 + 2 * 5  # facts, digests, checks
     assert np.isclose(packed.as_dict()["bits_per_dim"], packed.bits_per_dim)

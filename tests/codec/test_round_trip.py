@@ -120,4 +120,4 @@ def test_a_model_without_probabilities_is_told_which_have_them(make, pixelgauss)
     make(CHAIN, "chain-here")
     model = Subject(pixelgauss, {"classes": 3, "shape": [3, 8, 8]}, image=(3, 8, 8)).model
     with pytest.raises(zoo.Unsupported, match=r"no conditional probabilities.*chain-here"):
-        zoo.compress(model, torch.zeros(1, 3, 8, 8))
+        zoo.compress(model, -torch.ones(1, 3, 8, 8))
