@@ -19,7 +19,9 @@ def test_every_symbol_owns_an_integer_and_the_two_outer_ones_belong_to_none(alph
     assert (bounds[:, -1] == TOTAL - 1).all()
 
 
-@pytest.mark.parametrize(("alphabet", "sharpness"), [(2, 1.0), (256, 0.02), (256, 5.0), (4096, 0.1)])
+@pytest.mark.parametrize(
+    ("alphabet", "sharpness"), [(2, 1.0), (256, 0.02), (256, 5.0), (4096, 0.1)]
+)
 def test_the_grid_costs_less_than_a_thousandth_of_the_entropy(alphabet, sharpness):
     drawn = np.random.default_rng(0)
     probable = drawn.dirichlet(np.full(alphabet, sharpness), 500)
@@ -47,7 +49,9 @@ def test_a_boundary_on_a_half_step_is_in_doubt_and_its_parity_settles_it():
 def test_far_from_a_half_step_nothing_is_in_doubt():
     grid = Grid.of(2)
     value = (12345 + 0.4) / grid.steps
-    assert not table_pairs(grid, np.array([[value, 1 - value]]), np.array([0]), np.array([0]), "x")[2]
+    assert not table_pairs(grid, np.array([[value, 1 - value]]), np.array([0]), np.array([0]), "x")[
+        2
+    ]
 
 
 def test_all_boundaries_stay_in_order_around_a_settled_one():
@@ -76,7 +80,7 @@ def test_relative_errors_of_probabilities_stay_within_the_margin():
 
 @pytest.mark.parametrize("table", [[[0.5, 0.4]], [[1.5, -0.5]], [[np.nan, 1.0]]])
 def test_what_is_no_distribution_is_the_plugin_s_fault(table):
-    with pytest.raises(PluginError, match="pixel-plugin: .*sum to 1"):
+    with pytest.raises(PluginError, match=r"pixel-plugin: .*sum to 1"):
         sums_of(np.array(table), "pixel-plugin")
 
 
