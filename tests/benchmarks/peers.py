@@ -16,6 +16,7 @@ INSTALL = {
     "taming": "pip install --no-deps taming-transformers-rom1504 einops torchvision requests tqdm",
     "vector_quantize_pytorch": "pip install vector-quantize-pytorch",
     "diffusers": "pip install diffusers",
+    "compressai": "pip install compressai",
 }
 
 

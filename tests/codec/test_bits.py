@@ -6,7 +6,7 @@ import coded_family
 import numpy as np
 import pytest
 import torch
-from conftest import BINARY, CHAIN, GREY, LATENT, smooth
+from coded_pictures import BINARY, CHAIN, GREY, LATENT, smooth
 
 from zoo import rng
 from zoo.codec import Picture, bitsback, pack

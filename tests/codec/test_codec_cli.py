@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import CHAIN, smooth
+from coded_pictures import CHAIN, smooth
 from PIL import Image
 
 import zoo

@@ -12,7 +12,7 @@ import coded_family
 import numpy as np
 import pytest
 import torch
-from conftest import BINARY, CHAIN, GREY, LATENT, smooth
+from coded_pictures import BINARY, CHAIN, GREY, LATENT, smooth
 
 import zoo
 from zoo.codec import Picture, intervals, pack, unpack

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import BINARY, CHAIN, GREY, LATENT, smooth
+from coded_pictures import BINARY, CHAIN, GREY, LATENT, smooth
 from PIL import Image
 
 import zoo

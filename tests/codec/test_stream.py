@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import BINARY, CHAIN, GREY, smooth
+from coded_pictures import BINARY, CHAIN, GREY, smooth
 from PIL import Image
 
 import zoo

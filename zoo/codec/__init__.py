@@ -15,3 +15,4 @@ from zoo.codec.archive import unpack as unpack
 from zoo.codec.pictures import Picture as Picture
 from zoo.codec.stream import Facts as Facts
 from zoo.codec.stream import read as read
+from zoo.errors import CodecError as CodecError
