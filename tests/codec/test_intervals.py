@@ -13,7 +13,7 @@ def test_every_symbol_owns_an_integer_and_the_two_outer_ones_belong_to_none(alph
     probable[0, 0] = probable[1, -1] = 1.0
     probable[2] = 1 / alphabet
     sums = sums_of(probable, "x")
-    bounds = Grid.of(alphabet).table(sums, margin_of(sums), {})
+    bounds = Grid.of(alphabet).table(sums, {})
     assert (np.diff(bounds, axis=1) >= 1).all()
     assert (bounds[:, 0] == 1).all()
     assert (bounds[:, -1] == TOTAL - 1).all()
@@ -26,7 +26,7 @@ def test_the_grid_costs_less_than_a_thousandth_of_the_entropy(alphabet, sharpnes
     drawn = np.random.default_rng(0)
     probable = drawn.dirichlet(np.full(alphabet, sharpness), 500)
     sums = sums_of(probable, "x")
-    bounds = Grid.of(alphabet).table(sums, margin_of(sums), {})
+    bounds = Grid.of(alphabet).table(sums, {})
     given = np.diff(bounds, axis=1) / TOTAL
     entropy = -(probable * np.log2(probable.clip(1e-300))).sum()
     assert -(probable * np.log2(given)).sum() < 1.001 * entropy
@@ -42,7 +42,7 @@ def test_a_boundary_on_a_half_step_is_in_doubt_and_its_parity_settles_it():
         (doubt,) = doubts
         assert (doubt.place, doubt.edge) == (7, 1)
         elsewhere = sums_of(np.array([[half + error, 1 - half - error]]), "x")
-        bounds = grid.table(elsewhere, margin_of(elsewhere), {0: doubts})
+        bounds = grid.table(elsewhere, {0: doubts})
         assert (bounds[0, 1], bounds[0, 2]) == (low[0], high[0])
 
 
@@ -62,9 +62,9 @@ def test_all_boundaries_stay_in_order_around_a_settled_one():
     here = np.array([[half + 1e-13, 0.0, 0.0, 1 - half - 1e-13]])
     low, high, doubts = table_pairs(grid, there, np.array([3]), np.array([0]), "x")
     sums = sums_of(here, "x")
-    plain = grid.table(sums, margin_of(sums), {})
+    plain = grid.table(sums, {})
     assert plain[0, 3] != low[0]
-    settled = grid.table(sums, margin_of(sums), {0: doubts})
+    settled = grid.table(sums, {0: doubts})
     assert (np.diff(settled) >= 1).all()
     assert (settled[0, 3], settled[0, 4]) == (low[0], high[0])
 

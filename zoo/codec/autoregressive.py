@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from zoo.codec.coder import Coder
-from zoo.codec.intervals import Array, Doubt, margin_of, sums_of, table_pairs
+from zoo.codec.intervals import Array, Doubt, sums_of, table_pairs
 from zoo.codec.stack import Stack
 from zoo.codec.work import Coded, Known, free_of, values_of
 from zoo.progress import progress
@@ -79,7 +79,7 @@ def decode(
                 places = (start + lanes_left) * length + step
                 near = {row: told[int(p)] for row, p in enumerate(places) if int(p) in told}
                 sums = sums_of(tables[lanes_left], coder.who)
-                group[lanes_left, step] = stack.pop(coder.grid.table(sums, margin_of(sums), near))
+                group[lanes_left, step] = stack.pop(coder.grid.table(sums, near))
                 pushed = torch.from_numpy(group[:, step].copy()).to(coder.device)
                 for walk, (a, b) in zip(walks, pairwise(cuts), strict=True):
                     walk.push(pushed[a:b])

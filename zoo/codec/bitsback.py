@@ -28,7 +28,6 @@ from torch import Tensor
 
 from zoo.codec.coder import Coder
 from zoo.codec.intervals import EPS, FLOOR, PRECISION, Array, Doubt, Grid, sums_of, table_pairs
-from zoo.codec.intervals import margin_of as table_margin
 from zoo.codec.stack import Stack
 from zoo.codec.work import Coded, Known, free_of, values_of
 from zoo.errors import CodecError, PluginError
@@ -102,7 +101,7 @@ def decode(coder: Coder, coded: Coded, known: Sequence[Known], batch: int) -> Ar
             spots = (start + row) * every + free
             near = {n: told[int(place)] for n, place in enumerate(spots) if int(place) in told}
             sums = sums_of(table[free], coder.who)
-            bounds = coder.grid.table(sums, table_margin(sums), near)
+            bounds = coder.grid.table(sums, near)
             symbols[start + row][free] = stack.pop(bounds)
             next(bar, None)
         pictures = coder.pictures(symbols[start : start + size])
@@ -176,7 +175,7 @@ def _popped(
     for start in range(0, len(mean), ROWS):
         rows = slice(start, start + ROWS)
         sums, margin = _sums(mean[rows, None], std[rows, None], edges[None])
-        bins = stack.pop(GRID.table(sums, margin, {}))
+        bins = stack.pop(GRID.table(sums, {}))
         each = np.arange(len(bins))
         ends = [(sums[each, bins + side], margin[each, bins + side]) for side in (0, 1)]
         _, _, near = GRID.pairs(

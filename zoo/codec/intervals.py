@@ -88,16 +88,21 @@ class Grid:
         made: Array = 1 + edge + ((q * room) >> self.bits)
         return made
 
-    def table(self, sums: Array, margin: Array, told: Mapping[int, Sequence[Doubt]]) -> Array:
+    def table(self, sums: Array, told: Mapping[int, Sequence[Doubt]]) -> Array:
         """All boundaries C (N, K + 1) of c (N, K + 1); `told` are the doubts of some rows."""
-        q, _ = self.rounded(sums, margin)
+        scaled = sums * self.steps
+        scaled += 0.5
+        q = scaled.astype(np.int64)  # towards 0, which is downwards here
         for row, doubts in told.items():
             for each in doubts:
                 right = self.settled(float(sums[row, each.edge]), each.odd)
                 q[row, : each.edge] = np.minimum(q[row, : each.edge], right)
                 q[row, each.edge :] = np.maximum(q[row, each.edge :], right)
                 q[row, each.edge] = right
-        return self.counts(q, np.arange(self.alphabet + 1))
+        q *= TOTAL - self.alphabet - 2
+        q >>= self.bits
+        q += np.arange(1, self.alphabet + 2)
+        return q
 
     def pairs(
         self, sums: tuple[Array, Array], margin: tuple[Array, Array], symbols: Array, places: Array
@@ -129,7 +134,7 @@ def sums_of(tables: Array, who: str) -> Array:
     sums = np.zeros((*tables.shape[:-1], tables.shape[-1] + 1))
     np.cumsum(tables, -1, out=sums[..., 1:])
     total = sums[..., -1]
-    if not bool((np.abs(total - 1) < SLACK).all()) or bool((tables < 0).any()):
+    if not bool((np.abs(total - 1) < SLACK).all()) or float(tables.min(initial=0)) < 0:
         raise PluginError(
             f"{who}: a table of probabilities is not one: its sum is "
             f"{float(total.flat[np.argmax(np.abs(total - 1))]):.9g}, its least entry "
@@ -137,7 +142,7 @@ def sums_of(tables: Array, who: str) -> Array:
             "non-negative and sum to 1."
         )
     sums[..., -1] = 1.0
-    return np.clip(sums, 0.0, 1.0, out=sums)
+    return np.minimum(sums, 1.0, out=sums)
 
 
 def table_pairs(

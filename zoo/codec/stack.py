@@ -94,8 +94,7 @@ class Stack:
 
     def _pop(self, tables: Array) -> Array:
         rows = np.zeros((len(tables), tables.shape[1] + 1))
-        np.subtract(tables[:, 1:], tables[:, :-1], out=rows[:, 1:-1])
-        rows[:, 1:-1] -= 1
+        np.subtract(np.diff(tables, axis=1), 1, out=rows[:, 1:-1])
         found = self._coder.decode(self._each, rows)
         return _owned(np.asarray(found, np.int64), tables.shape[1] - 1)
 
