@@ -16,6 +16,7 @@ from zoo.evaluate.metric import Metric, table
 from zoo.evaluate.side_by_side import comparison
 
 if TYPE_CHECKING:
+    from zoo.card import Card
     from zoo.evaluate.baselines import Row
     from zoo.evaluate.lossless import Lossless
     from zoo.model import Model
