@@ -70,7 +70,7 @@ class Picture:
         picture = ImageOps.exif_transpose(picture)
         if picture.mode == "P" or "transparency" in picture.info:
             clear = picture.convert("RGBA")
-            opaque = clear.getextrema()[3] == (255, 255)
+            opaque = clear.getchannel("A").getextrema() == (255, 255)
             picture = clear.convert("RGB") if opaque and picture.mode == "P" else clear
         if picture.mode not in MODES:
             raise ImageError(

@@ -73,7 +73,7 @@ class Stack:
     def pop_all(self, count: int, table: Array) -> Array:
         """Pop `count` symbols of one table of boundaries (K + 1,). Raises CodecError."""
         found = self._coder.decode(_fixed(table), count)
-        return _owned(np.asarray(found, np.int64), len(table) - 1)
+        return _owned(found, len(table) - 1)
 
     def words(self) -> Array:
         """(N,) uint32; the last is the top and not 0."""
@@ -96,16 +96,16 @@ class Stack:
         rows = np.zeros((len(tables), tables.shape[1] + 1))
         np.subtract(np.diff(tables, axis=1), 1, out=rows[:, 1:-1])
         found = self._coder.decode(self._each, rows)
-        return _owned(np.asarray(found, np.int64), tables.shape[1] - 1)
+        return _owned(found, tables.shape[1] - 1)
 
 
 def _owned(found: Array, alphabet: int) -> Array:
-    if ((found < 1) | (found > alphabet)).any():
+    if len(found) and not 1 <= int(found.min()) <= int(found.max()) <= alphabet:
         raise CodecError(
             "The stream leads to an integer that no symbol owns: the net here does not give the "
             "probabilities that it was coded with, or the stream was made by something else."
         )
-    return found - 1
+    return np.subtract(found, 1, dtype=np.int64)
 
 
 def _fixed(table: Array) -> Any:
