@@ -87,7 +87,7 @@ def python(*arguments):
 def test_they_are_listed():
     done = python("--list")
     assert done.returncode == 0
-    for name in ("importing", "building", "loading", "codec", "lookup", "training"):
+    for name in ("importing", "building", "loading", "codec", "lookup", "coding", "training"):
         assert f"\n{name} " in f"\n{done.stdout}"
         assert (ROOT / "tests" / "benchmarks" / f"{name}.py").is_file()
 

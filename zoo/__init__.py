@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from zoo.adoption import Adoption as Adoption
     from zoo.advice import recommend as recommend
     from zoo.card import Card as Card
+    from zoo.codec import compress as compress
+    from zoo.codec import decompress as decompress
     from zoo.density import LogProb as LogProb
     from zoo.errors import CardError as CardError
+    from zoo.errors import CodecError as CodecError
     from zoo.errors import DataError as DataError
     from zoo.errors import ForeignError as ForeignError
     from zoo.errors import HubError as HubError
@@ -62,6 +65,7 @@ _ERRORS = [
     "ImageError",
     "RequestError",
     "DataError",
+    "CodecError",
 ]
 _PLACES = {
     "Adoption": "zoo.adoption:Adoption",
@@ -72,7 +76,9 @@ _PLACES = {
     "card_table": "zoo.tables:card_table",
     "classify": "zoo.evaluate.classifier:classify",
     "compose": "zoo.parts:compose",
+    "compress": "zoo.codec:compress",
     "convert": "zoo.foreign_models:convert",
+    "decompress": "zoo.codec:decompress",
     "families": "zoo.plugins:families",
     "hookimpl": "zoo.hookspecs:hookimpl",
     "list": "zoo.hub:names",

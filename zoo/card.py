@@ -129,6 +129,12 @@ class Card:
         return sum(each.size for each in self.files.values())
 
     @property
+    def weights(self) -> tuple[str, ...]:
+        """The sha256 of each file of weights, in the order of their names."""
+        files = sorted(self.files.items())
+        return tuple(file.sha256 for name, file in files if name.endswith(".safetensors"))
+
+    @property
     def title(self) -> str:
         """name@version."""
         return f"{self.name}@{self.version}"

@@ -58,6 +58,10 @@ class RequestError(ZooError, ValueError):
     """An unknown or impossible condition or sampling option."""
 
 
+class CodecError(ZooError):
+    """An archive that is damaged, foreign, or cannot be decoded exactly on this machine."""
+
+
 class DataError(ZooError):
     """A data set that is missing, damaged, or cannot be built."""
 

@@ -29,6 +29,7 @@ BENCHMARKS = {
     "lookup": ("nearest of 16,384 codes of 256 against taming and vector-quantize-pytorch", 21),
     "pixels": ("sample a PixelCNN at 28 x 28 remembering activations, against recomputing", 5),
     "flows": ("RealNVP log_prob, sampling and training step against zuko", 15),
+    "coding": ("entropy coding and decoding against compressai, bits against the entropy", 11),
     "training": ("a VQGAN training step against taming's", 9),
 }
 ROOT = Path(__file__).parents[2]

@@ -17,6 +17,7 @@ INSTALL = {
     "vector_quantize_pytorch": "pip install vector-quantize-pytorch",
     "diffusers": "pip install diffusers",
     "zuko": "pip install zuko",
+    "compressai": "pip install compressai",
 }
 
 

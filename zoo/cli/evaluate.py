@@ -26,6 +26,7 @@ from zoo.errors import RequestError
 @click.option("--seed", type=int, default=0, show_default=True, help="Of samples and bounds.")
 @click.option("--device", default=None, help="cpu, cuda, cuda:1, mps ...")
 @click.option("--codecs", is_flag=True, help="Beside JPEG, WebP, AVIF, JPEG XL at equal bytes.")
+@click.option("--lossless", is_flag=True, help="Beside lossless PNG, WebP and JPEG XL.")
 @click.option(
     "--against", default=None, metavar="SET",
     help="Out-of-distribution scores: tell the pictures of SET from those of --data by log_prob.",
@@ -48,6 +49,7 @@ def evaluate(
     seed: int,
     device: str | None,
     codecs: bool,
+    lossless: bool,
     against: str | None,
     conditions: tuple[str, ...],
     write: bool,
@@ -63,7 +65,8 @@ def evaluate(
 
     report = run_all(
         models, data=data, split=split, size=size, metrics=metrics or None, count=count,
-        batch_size=batch, seed=seed, device=device, write=write, codecs=codecs, against=against,
+        batch_size=batch, seed=seed, device=device, write=write, codecs=codecs, lossless=lossless,
+        against=against,
         request=settings(conditions, "--condition"), out=out,
     )  # fmt: skip
     if as_json:

@@ -260,8 +260,7 @@ def read_latents(path: Path) -> tuple[Any, dict[str, str]]:
 
 def weights_sha256(card: Card) -> str:
     """The sha256 of a card's weights; several files' joined by "+"; "" for a card without."""
-    files = sorted(card.files.items())
-    return "+".join(file.sha256 for name, file in files if name.endswith(".safetensors"))
+    return "+".join(card.weights)
 
 
 def load(name: str, device: str | None, dtype: str | None, conditions: tuple[str, ...]) -> Model:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.evaluate.frechet import Moments, frechet_distance
     from zoo.evaluate.gauge import Batch, Gauge, Reading
     from zoo.evaluate.gauges import GAUGES
+    from zoo.evaluate.lossless import FORMATS, Lossless, lossless
     from zoo.evaluate.measure import evaluate
     from zoo.evaluate.metric import Metric, table
     from zoo.evaluate.out_of_distribution import auroc, outliers
@@ -34,6 +35,7 @@ _WHERE = {
     "frechet": "Moments frechet_distance",
     "gauge": "Batch Gauge Reading",
     "gauges": "GAUGES",
+    "lossless": "FORMATS Lossless lossless",
     "measure": "evaluate",
     "metric": "Metric table",
     "out_of_distribution": "auroc outliers",
@@ -46,11 +48,13 @@ _MODULE = {name: module for module, names in _WHERE.items() for name in names.sp
 
 __all__ = [
     "CODECS",
+    "FORMATS",
     "GAUGES",
     "Batch",
     "Classes",
     "Gauge",
     "Histogram",
+    "Lossless",
     "Metric",
     "Moments",
     "Reading",
@@ -64,6 +68,7 @@ __all__ = [
     "evaluate",
     "frechet_distance",
     "labelled_sheet",
+    "lossless",
     "markdown",
     "mse",
     "outliers",

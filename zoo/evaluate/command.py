@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.card import README, Card
-from zoo.card import Metric as CardMetric
 from zoo.errors import RequestError
+from zoo.evaluate.into_card import put_into_card
 from zoo.evaluate.metric import Metric, table
 from zoo.evaluate.side_by_side import comparison
-from zoo.saving import described
-from zoo.saving import write_card as save_card
 
 if TYPE_CHECKING:
+    from zoo.card import Card
     from zoo.evaluate.baselines import Row
+    from zoo.evaluate.lossless import Lossless
     from zoo.model import Model
 
 SHEET = "codecs.png"
-BEGIN, END = "<!-- zoo eval: codecs -->", "<!-- /zoo eval: codecs -->"
 SECTION = """\
 ## Beside image codecs at the same bytes
 
@@ -48,14 +45,16 @@ class Report:
     Attributes:
         metrics: in the order asked for, of one model after the other.
         rows: image codecs at the model's bytes; empty unless asked for.
-        markdown: the section with the codecs' table, as it stands in the card.
+        markdown: the sections with the codecs' tables, as they stand in the card.
         written: files written: the card, the sheet.
+        lossless: the model's archive and lossless formats; empty unless asked for.
     """
 
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...] = ()
     markdown: str = ""
     written: tuple[Path, ...] = ()
+    lossless: tuple[Lossless, ...] = ()
 
     def text(self) -> str:
         """Lay everything out for a terminal."""
@@ -69,6 +68,7 @@ class Report:
         return {
             "metrics": [each.as_dict() for each in self.metrics],
             "codecs": [each.as_dict() for each in self.rows],
+            "lossless": [each.as_dict() for each in self.lossless],
             "written": [str(each) for each in self.written],
         }
 
@@ -112,6 +112,7 @@ def run(
     device: str | None = None,
     write: bool = False,
     codecs: bool = False,
+    lossless: bool = False,
     against: str | None = None,
     request: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -132,6 +133,8 @@ def run(
         write: put the metrics, and the codecs' table and sheet, into the model's card.
         codecs: also measure JPEG, WebP, AVIF and JPEG XL at the bytes of the model's tokens, on at
             most 200 pictures.
+        lossless: also measure the model's lossless archive beside PNG, WebP and JPEG XL, on at most
+            1,000 pictures unless `count` says more.
         against: another set, whose pictures the model's log_prob is to tell from `data`'s: AUROC
             of its out-of-distribution scores (zoo.evaluate.out_of_distribution). Other metrics are then
             measured only if they are named.
@@ -143,6 +146,7 @@ def run(
 
     Raises:
         RequestError: an unknown metric, codecs for a model without tokens, a card that is not ours.
+        Unsupported: lossless for a model without conditional probabilities.
         DataError: a set or weights that are not built.
         ZooError: whatever `zoo.load` raises.
     """
@@ -187,9 +191,20 @@ def run(
         beside = Path(out) if out else (found.folder if found else Path()) / SHEET
         rows, section = compare(model, pictures, count, beside, called, f"{line} --codecs")
         written.append(beside)
+    archives: tuple[Lossless, ...] = ()
+    beside_lossless = ""
+    if lossless:
+        from zoo.evaluate.lossless import measured_beside
+
+        more, archives, beside_lossless = measured_beside(
+            model, pictures, count, batch_size, called, f"{line} --lossless"
+        )
+        measured += more
     if found is not None:
         written.insert(0, put_into_card(found.folder, measured, section, written))
-    return Report(tuple(measured), rows, section, tuple(written))
+        put_into_card(found.folder, [], beside_lossless, mark="lossless")
+    sections = "\n\n".join(each for each in (section, beside_lossless) if each)
+    return Report(tuple(measured), rows, sections, tuple(written), archives)
 
 
 def _called(pictures: Any, data: str, size: int, split: str) -> str:
@@ -246,35 +261,3 @@ def compare(
         table=markdown(rows, [own]),
     )  # fmt: skip
     return tuple(rows), section
-
-
-def put_into_card(
-    folder: Path, metrics: Sequence[Metric], section: str = "", files: Sequence[Path] = ()
-) -> Path:
-    """Put metrics into the card of a folder, in place of those of the same name and data.
-
-    Args:
-        folder: holds README.md.
-        metrics: from `evaluate`.
-        section: Markdown that replaces what an earlier run put between its marks.
-        files: what was written for the section; files beside the card are listed in it.
-
-    Returns:
-        The card's path.
-    """
-    card = Card.read(folder)
-    fresh = [CardMetric(**each.for_card()) for each in metrics]
-    known = {(each.name, each.data) for each in fresh}
-    kept = [each for each in card.metrics if (each.name, each.data) not in known]
-    body = card.body
-    if section:
-        block = f"{BEGIN}\n{section}\n{END}"
-        pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-        found = pattern.search(body)
-        body = pattern.sub(lambda _: block, body) if found else f"{body.rstrip()}\n\n{block}\n"
-    listed = {**card.files}
-    for path in files:
-        if path.parent.resolve() == folder.resolve():
-            listed[path.name] = described(path)
-    save_card(replace(card, metrics=(*kept, *fresh), body=body, files=listed), folder)
-    return folder / README
