@@ -82,7 +82,8 @@ def test_quick_commands_run(apple):
 @pytest.mark.parametrize("line", commands("console"))
 def test_longer_commands_are_understood(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "last.ckpt").touch()
+    for name in ("last.ckpt", "digits.zoo"):
+        (tmp_path / name).touch()
     shutil.copytree(ROOT / "model_cards", tmp_path / "model_cards")
     command, words = cli, shlex.split(line)[1:]
     while isinstance(command, click.Group):  # raises UsageError for what does not exist
