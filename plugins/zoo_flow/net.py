@@ -181,6 +181,7 @@ class Flow(nn.Module):
         super().__init__()
         channels, height, wide = image
         self.image, self.classes = (channels, height, wide), classes
+        self.density = ("lower bound", "8-bit pixels")  # for the card
         told = dict(pixels or {"kind": "logit"})
         self.pixels = PIXELS[told.pop("kind")](**told)
         told = dict(dequantisation or {"kind": "uniform"})

@@ -89,6 +89,11 @@ class PixelModel(nn.Module):
         return cast(Core, self.core)
 
     @property
+    def density(self) -> tuple[str, str]:
+        """Kind of log_prob, and over what: for the card."""
+        return "exact", "binary pixels" if self.inside.levels == 2 else "8-bit pixels"
+
+    @property
     def alphabet(self) -> int:
         """K."""
         return self.inside.alphabet

@@ -83,6 +83,7 @@ class Ladder(nn.Module):
         if encoder.grid != decoder.grid:
             raise ValueError("a ladder's encoder and decoder must have as many widths")
         self.image, self.classes = tuple(image), classes
+        self.density = ("lower bound", likelihood.over)  # for the card
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.shapes = [(each, *encoder.grid) for each in latents[1:]]
         self.rungs = nn.ModuleList(Rung(decoder.width, encoder.width, each) for each in latents[1:])

@@ -49,6 +49,7 @@ class Vae(nn.Module):
         self.image = tuple(image)
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.latents, self.classes = latents, classes
+        self.density = ("lower bound", likelihood.over)  # for the card
         if likelihood.alphabet:
             self.alphabet, self.length = likelihood.alphabet, prod(image)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo import weights
-from zoo.card import HOOKS, README, WEIGHTS, Card, Training
+from zoo.card import HOOKS, README, WEIGHTS, Card, Density, Training
 from zoo.errors import WeightsError
 from zoo.saving import described, write_card
 from zoo.train import checkpoint
@@ -38,7 +38,8 @@ def finish(
     The folder is `run_folder`/NAME unless `out` is given. The weights are the averaged ones if the
     recipe averages, in the recipe's [output] dtype. `changes` are fields of the card (license,
     codes, multiple, tags, paper ...), over what is found out here: `codes` is the net's attribute
-    of that name, the latents those of one blank picture. The licence is "other" until somebody
+    of that name, `log_prob` its attribute `density` (kind, over), the latents those of one blank
+    picture. The licence is "other" until somebody
     chooses one.
 
     Raises WeightsError if the run has no checkpoint or the weights do not fit the dtype, CardError
@@ -92,6 +93,7 @@ def finish(
         "license": "other",
         "body": _body(name, about, state, recipe.train.steps),
         **_latents(family, about, stored),
+        **_density(family, about),
         **changes,
     }
     write_card(Card(**fields), folder)
@@ -113,6 +115,16 @@ def _latents(family: Family, about: dict[str, Any], stored: dict[str, Tensor]) -
     if not latents.is_floating_point():
         found |= {"latent_kind": "tokens", "codes": getattr(net, "codes", None)}
     return found
+
+
+def _density(family: Family, about: dict[str, Any]) -> dict[str, Any]:
+    """The card's `log_prob`, where the net says what it is by its attribute `density`."""
+    if "log_prob" not in family.hooks or about["parts"]:
+        return {}
+    with torch.device("meta"):
+        net = family.call("build", config=about["config"], parts={})
+    density = getattr(net, "density", None)
+    return {} if density is None else {"log_prob": Density(*density)}
 
 
 def _body(name: str, about: dict[str, Any], state: dict[str, Any], steps: int) -> str:
