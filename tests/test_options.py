@@ -1,7 +1,9 @@
+from dataclasses import dataclass
+
 import pytest
 
 from zoo.errors import RequestError
-from zoo.options import read
+from zoo.options import read, settings
 
 
 def test_what_is_not_given_has_its_default():
@@ -28,3 +30,14 @@ def test_what_nobody_knows_or_means_is_refused(given, words):
 def test_a_family_without_options_says_so():
     with pytest.raises(RequestError, match=r"no condition 'label'\. Known: none"):
         read({"label": 1}, "condition")
+
+
+def test_a_table_fills_a_dataclass_and_names_what_it_lacks():
+    @dataclass(frozen=True)
+    class Weights:
+        beta: float = 1.0
+        warmup: int = 0
+
+    assert settings(Weights, {"warmup": 5}, "[objective] of a VAE") == Weights(1.0, 5)
+    with pytest.raises(RequestError, match=r"a VAE has no 'warm_up'.*'warmup'.*beta, warmup"):
+        settings(Weights, {"warm_up": 5}, "[objective] of a VAE")

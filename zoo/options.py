@@ -1,12 +1,15 @@
-"""What a user asks for (a hook's `options` or `request`), held against what a family knows."""
+"""What a user asks for (a hook's `options`, `request` or `recipe`), held against what a family knows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from zoo.errors import RequestError, nearest
+
+T = TypeVar("T")
 
 
 def read(given: Mapping[str, Any], what: str, /, **defaults: Any) -> SimpleNamespace:
@@ -37,3 +40,18 @@ def read(given: Mapping[str, Any], what: str, /, **defaults: Any) -> SimpleNames
     return SimpleNamespace(
         **{**defaults, **{name: value for name, value in given.items() if value is not None}}
     )
+
+
+def settings(kind: type[T], given: Mapping[str, Any], what: str, /) -> T:
+    """The dataclass `kind` with the values of `given`, its own defaults for the others.
+
+    `what` begins the message: "[objective] of a VAE". Raises RequestError for a name that `kind`
+    does not have; what the values may be is for `kind` to say.
+    """
+    known = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    for name in given:
+        if name not in known:
+            raise RequestError(
+                f"{what} has no {name!r}.{nearest(name, known)} It has {', '.join(known)}."
+            )
+    return kind(**given)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from zoo import rng
-from zoo.errors import RequestError, nearest
+from zoo import options, rng
+from zoo.errors import RequestError
 from zoo.train.objective import Batch, Objective
 from zoo_flow import asking
 from zoo_flow.net import Flow, levels_of
@@ -36,13 +36,7 @@ class Settings:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Settings:
         """Read the table. Raises RequestError for an unknown key or a share outside [0, 1]."""
-        known = [each.name for each in fields(cls)]
-        for key in table:
-            if key not in known:
-                raise RequestError(
-                    f"[objective] of a flow has no {key!r}.{nearest(key, known)} It has {', '.join(known)}."
-                )
-        made = cls(**table)
+        made = options.settings(cls, table, "[objective] of a flow")
         if not 0 <= made.unlabelled <= 1:
             raise RequestError(f"[objective] unlabelled = {made.unlabelled} must be in [0, 1].")
         return made

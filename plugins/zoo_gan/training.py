@@ -11,13 +11,14 @@ step, k times as strong. T is `zoo_gan.augment`. The trainer averages the genera
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import RequestError, listed, nearest
+from zoo import options
+from zoo.errors import RequestError, listed
 from zoo.train.objective import Batch, Objective
 from zoo_gan import losses
 from zoo_gan.augment import CHANGES, augmented
@@ -38,14 +39,7 @@ class Weights:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Weights:
         """Raises RequestError for an unknown key, loss or change, naming those there are."""
-        known = [each.name for each in fields(cls)]
-        for key in table:
-            if key not in known:
-                raise RequestError(
-                    f"[objective] of a GAN has no {key!r}.{nearest(key, known)} "
-                    f"It has {', '.join(known)}."
-                )
-        made = cls(**table)
+        made = options.settings(cls, table, "[objective] of a GAN")
         for what, names, there in (
             ("loss", [made.loss], losses.GENERATOR),
             ("augment", made.augment, CHANGES),

@@ -11,14 +11,15 @@ arXiv:1509.00519), which has neither. Held-out metrics are of the bound itself, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import log
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo.errors import RequestError, nearest
+from zoo import options
+from zoo.errors import RequestError
 from zoo.train.objective import Batch, Objective
 from zoo_vae.bounds import elbo_terms, log_weights
 
@@ -37,13 +38,7 @@ class Settings:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Settings:
         """Raises RequestError for an unknown key or an impossible value."""
-        known = [field.name for field in fields(cls)]
-        for key in table:
-            if key not in known:
-                raise RequestError(
-                    f"[objective] of a VAE has no {key!r}.{nearest(key, known)} It has {', '.join(known)}."
-                )
-        made = cls(**table)
+        made = options.settings(cls, table, "[objective] of a VAE")
         if made.importance < 1:
             raise RequestError(f"[objective] importance = {made.importance} must be 1 or more.")
         if made.importance > 1 and (made.beta != 1 or made.beta_start != 1 or made.free_bits):

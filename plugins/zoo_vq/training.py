@@ -14,13 +14,14 @@ decoder, where differentiating the losses by W directly would walk LPIPS and A t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import RequestError, nearest
+from zoo import options
+from zoo.errors import RequestError
 from zoo.nn.discriminator import PatchDiscriminator, hinge_loss
 from zoo.nn.lpips import LPIPS
 from zoo.train.objective import Batch, Objective
@@ -45,14 +46,7 @@ class Weights:
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Weights:
-        known = [field.name for field in fields(cls)]
-        for key in table:
-            if key not in known:
-                raise RequestError(
-                    f"[objective] of a tokenizer has no {key!r}.{nearest(key, known)} "
-                    f"It has {', '.join(known)}."
-                )
-        return cls(**table)
+        return options.settings(cls, table, "[objective] of a tokenizer")
 
 
 def pixel_loss(kind: str, reconstruction: Tensor, images: Tensor) -> Tensor:
