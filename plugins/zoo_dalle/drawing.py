@@ -57,6 +57,7 @@ class Drawing:
         self.memory: Memory | None = None
         self.hidden = torch.empty(0)
         self.guided = False  # the null's streams stand behind the conditional ones
+        self.prompts = 0  # how many different ones are read: 1 or count
 
     @property
     def left(self) -> range:
@@ -99,14 +100,14 @@ class Drawing:
     def _grown(self, cond: Asked | None) -> tuple[Memory, Tensor]:
         """What is kept of the prefix and the tokens so far, and the last position (n, 1, C).
 
-        One prompt for all pictures is read once.
+        One prompt for all pictures is read once; a null is read as often as what it is joined to.
         """
         x = self.net.embed_prefix(cond, self.count)  # (count, P, C)
         allowed = None if cond is None else cond.allowed
         alike = bool((x == x[:1]).all()) and (
             allowed is None or bool((allowed == allowed[:1]).all())
         )
-        groups = 1 if alike else self.count
+        groups = self.prompts = self.prompts or (1 if alike else self.count)
         allowed = None if allowed is None else allowed[:groups]
         memory = self.net.transformer.memory(groups, allowed=allowed)
         hidden = self.net.transformer.extend(x[:groups], memory)[:, -1:]
@@ -144,9 +145,13 @@ class Drawing:
                 about = json.loads((file.metadata() or {}).get("drawing", "null"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
-            raise RequestError(f"state: {path} is not a drawing that was stopped ({error}).") from error
+            raise RequestError(
+                f"state: {path} is not a drawing that was stopped ({error})."
+            ) from error
         if about is None:
-            raise RequestError(f"state: {path} is a safetensors file, but not of a stopped drawing.")
+            raise RequestError(
+                f"state: {path} is a safetensors file, but not of a stopped drawing."
+            )
         mark = self._mark()
         differing = [
             f"{name} was {about['asked'].get(name)!r}, is {value!r}"
@@ -165,7 +170,7 @@ class Drawing:
     def _mark(self) -> dict[str, Any]:
         """What must be the same for a drawing to go on."""
         digest = sha256()
-        for each in (() if self.cond is None else (self.cond.prefix, self.cond.forced)):
+        for each in () if self.cond is None else (self.cond.prefix, self.cond.forced):
             digest.update(b"-" if each is None else each.cpu().contiguous().numpy().tobytes())
         digest.update(self.net.weight.detach().float().cpu().contiguous().numpy().tobytes())
         return {

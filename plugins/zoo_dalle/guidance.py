@@ -48,7 +48,8 @@ def guidance(
     """
     if not 0 <= start <= stop <= 1:
         raise RequestError(
-            f"guidance_from and guidance_until are parts of the picture, 0 <= from <= until <= 1; got {start} and {stop}."
+            "guidance_from and guidance_until are parts of the picture, 0 <= from <= until <= 1; got "
+            f"{start} and {stop}."
         )
     if scale == 1 or cond is None or cond.prefix is None:
         return Guidance(1.0, 0, 0)

@@ -55,6 +55,9 @@ class Table(nn.Module):
     def forward(self, start: int, count: int) -> Tensor:
         if self.kind == "learned":
             return self.places[start : start + count]
+        if count == 1 and start >= self.prefix:
+            row, column = divmod(start - self.prefix, self.grid[1])
+            return self.rows[row : row + 1] + self.columns[column]
         image = (self.rows[:, None] + self.columns).flatten(0, 1)  # (h w, C)
         return torch.cat([self.places, image])[start : start + count]
 

@@ -34,7 +34,9 @@ class Previews:
         if self.rows < 0:
             raise RequestError(f"preview is every how many rows of tokens; got {self.rows}.")
         if (self.to is not None or self.seen is not None) and not self.rows:
-            raise RequestError("preview_to and on_preview need preview, every how many rows of tokens.")
+            raise RequestError(
+                "preview_to and on_preview need preview, every how many rows of tokens."
+            )
         if self.rows and self.to is None and self.seen is None:
             raise RequestError(
                 "preview needs somewhere to go: preview_to='growing.png', or on_preview=a function of pictures and rows."

@@ -32,10 +32,14 @@ def scorer(given: Any, best_of: int) -> str | Model | Scorer | None:
     Raises RequestError.
     """
     if best_of < 1:
-        raise RequestError(f"best_of is how many candidates to draw for a picture, 1 or more; got {best_of}.")
+        raise RequestError(
+            f"best_of is how many candidates to draw for a picture, 1 or more; got {best_of}."
+        )
     if best_of == 1:
         if given is not None:
-            raise RequestError("rerank chooses among candidates: give best_of, how many of them to draw.")
+            raise RequestError(
+                "rerank chooses among candidates: give best_of, how many of them to draw."
+            )
         return None
     if given is None or given == LIKELIHOOD:
         return LIKELIHOOD
