@@ -3,12 +3,12 @@
     mix(x)_t = W_o sum_{s seen by t} softmax_s(q_t . k_s / sqrt(d)) v_s        (Vaswani et al., 2017, arXiv:1706.03762)
 
 on `heads` heads of d channels; with fewer heads of keys and values each serves heads / kv_heads of queries (grouped
-queries; Ainslie et al., 2023, arXiv:2305.13245). `qkv` holds all of W_q, then W_k, then W_v: one product instead of three.
+queries; Ainslie et al., 2023, arXiv:2305.13245). `qkv` holds W_q above W_k above W_v: one product instead of three.
 
 What is kept of a layer (`Kept`): full attention keeps all keys and values in one piece, [prefix | picture]. A sparse
 layer keeps the picture's aside and lays what a position sees of them behind the prefix's, so that a step reads the
-prefix and its few neighbours and nothing else. Where several pictures grow from one prompt, the prompt's keys and values
-are there once, and all its pictures' queries meet them in one product.
+prefix and its few neighbours and nothing else. Where several pictures grow from one prompt, the prompt's keys and
+values are there once, and all its pictures' queries meet them in one product.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ class Attention(nn.Module):
             kept.values[:, :, last - 1 : last] = v
         else:
             last = first + len(near)
-            assert kept.image_keys is not None and kept.image_values is not None
+            assert kept.image_keys is not None
+            assert kept.image_values is not None
             kept.image_keys[:, :, place : place + 1] = k
             kept.image_values[:, :, place : place + 1] = v
             kept.keys[:, :, first:last] = kept.image_keys[:, :, near]
@@ -183,7 +184,7 @@ def apart(
 ) -> Tensor:
     """Attention to a prompt that B / G pictures share and to each picture's own keys: one softmax, two sources.
 
-    `q` (B, kv_heads, g, d), prompts (G, kv_heads, P, d), own (B, kv_heads, m, d), mask (B, 1, 1, P): (B, kv_heads, g, d).
+    `q` (B, kv_heads, g, d), prompts (G, kv_heads, P, d), own (B, kv_heads, m, d), mask (B, 1, 1, P): as `q`.
     """
     groups, times = len(prompt_keys), len(q) // len(prompt_keys)
     length = prompt_keys.shape[2]

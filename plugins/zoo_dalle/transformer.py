@@ -73,8 +73,8 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Blocks and a last norm: the first n positions (B, n, C) to the same.
 
-    `allowed` (B, P) bool are the prefix positions that may be looked at (a caption's padding may not); a position always
-    sees itself.
+    `allowed` (B, P) bool are the prefix positions that may be looked at (a caption's padding may not); a position
+    always sees itself.
     """
 
     rotation: tuple[Tensor, Tensor] | None
@@ -195,7 +195,9 @@ class Transformer(nn.Module):
     def near(self, pattern: str) -> Sequence[Tensor]:
         """For each position of the picture, those of the picture that a pattern lets it see, itself last."""
         if pattern not in self._near:
-            self._near[pattern] = patterns.neighbours(getattr(self, f"mask_{pattern}"), self.prefix)
+            with torch.inference_mode(False):  # they outlive whoever asks first
+                mask = cast(Tensor, getattr(self, f"mask_{pattern}"))
+                self._near[pattern] = patterns.neighbours(mask, self.prefix)
         return self._near[pattern]
 
     def _block(
