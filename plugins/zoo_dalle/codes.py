@@ -152,7 +152,9 @@ def vectors_of(tokenizer: Model, codes: int) -> Tensor:
 
 def halved(vectors: Tensor, groups: int) -> Tensor:
     """The codes (K,) in the order of `groups` equal groups: halves of halves, each cut along its longest axis."""
-    order = torch.arange(len(vectors), device=vectors.device)[None]  # (groups so far, codes of each)
+    order = torch.arange(len(vectors), device=vectors.device)[
+        None
+    ]  # (groups so far, codes of each)
     while len(order) < groups:
         inside = vectors[order].double()
         inside = inside - inside.mean(1, keepdim=True)

@@ -78,7 +78,9 @@ class Encoder:
         place = self.place()
         try:
             kind = transformers.AutoConfig.from_pretrained(place).model_type
-            half = next((half for name, half in HALVES.items() if kind.startswith(name)), "AutoModel")
+            half = next(
+                (half for name, half in HALVES.items() if kind.startswith(name)), "AutoModel"
+            )
             reader = transformers.AutoTokenizer.from_pretrained(place)
             net = getattr(transformers, half).from_pretrained(place)
         except (OSError, ValueError) as error:

@@ -133,13 +133,13 @@ class DalleModel(nn.Module):
         """What comes next in the prefix: (B, n, C) to (B, n, ids). Raises Unsupported where it predicts none."""
         head = self.head or self.text_head
         if head is None or not self.given.predicts:
-            raise Unsupported("this model has no distribution of its prefix, only of pictures given it.")
+            raise Unsupported(
+                "this model has no distribution of its prefix, only of pictures given it."
+            )
         out: Tensor = head(hidden)[..., : self.given.ids]
         return out
 
-    def hidden(
-        self, tokens: Tensor, cond: Asked | None, blank: Tensor | None = None
-    ) -> Tensor:
+    def hidden(self, tokens: Tensor, cond: Asked | None, blank: Tensor | None = None) -> Tensor:
         """What the net knows before each token, by teacher forcing: tokens (B, T) to (B, P + T - 1, C).
 
         Position P + k - 1 has seen the prefix and the first k tokens. `blank` (B, T - 1) bool marks tokens that are
@@ -233,9 +233,13 @@ def _made(
         own = LearnedCodes(codes, made.width, head_bias, head=heads == "separate")
         return DalleModel(made, given, own, cells, codes, begin, heads, head_bias, parts)
     if heads == "shared":
-        raise ValueError("embed = 'codebook' predicts codes by their vectors: heads cannot be shared")
+        raise ValueError(
+            "embed = 'codebook' predicts codes by their vectors: heads cannot be shared"
+        )
     if "tokenizer" not in parts:
-        raise ValueError("embed = 'codebook' needs the part `tokenizer`, whose code vectors it reads")
+        raise ValueError(
+            "embed = 'codebook' needs the part `tokenizer`, whose code vectors it reads"
+        )
     tied = CodebookCodes(parts["tokenizer"], codes, made.width, rank, hidden, groups)
     return DalleModel(made, given, tied, cells, codes, begin, heads, head_bias, parts)
 

@@ -30,9 +30,7 @@ class Words(nn.Module):
     asks: ClassVar[str] = "text"
     predicts: ClassVar[bool] = True
 
-    def __init__(
-        self, width: int, null: bool, length: int, vocabulary: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, width: int, null: bool, length: int, vocabulary: Mapping[str, Any]) -> None:
         super().__init__()
         self.vocabulary, self.null = Vocabulary(vocabulary, length), null
         self.length, self.ids = length, self.vocabulary.ids

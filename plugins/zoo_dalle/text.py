@@ -45,7 +45,7 @@ class Vocabulary:
         known = model["vocab"]
         ids = known.values() if isinstance(known, Mapping) else range(len(known))
         self.content, self.length = content, length
-        self.size = max([*ids, *added]) + 1  # V
+        self.size: int = max([*ids, *added]) + 1  # V
         self.unknown = UNKNOWN if UNKNOWN in known else model.get("unk_token")
 
     @property

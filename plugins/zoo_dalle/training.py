@@ -44,7 +44,11 @@ class Weights:
         for name in ("null", "blank"):
             if not 0 <= getattr(self, name) < 1:
                 raise RequestError(f"[objective] {name} = {getattr(self, name)} must be in [0, 1).")
-        if self.text_weight < 0 or self.image_weight < 0 or not self.text_weight + self.image_weight:
+        if (
+            self.text_weight < 0
+            or self.image_weight < 0
+            or not self.text_weight + self.image_weight
+        ):
             raise RequestError(
                 f"[objective] text_weight = {self.text_weight} and image_weight = {self.image_weight} must not be "
                 "negative, and not both 0."
@@ -92,9 +96,7 @@ def objectives(net: DalleModel, table: Mapping[str, Any]) -> Sequence[Objective]
     return [Objective("likelihood", trained, likelihood, preview=preview(net, views))]
 
 
-def given(
-    net: DalleModel, batch: Batch, captions: Sequence[str] | None, count: int
-) -> Tensor:
+def given(net: DalleModel, batch: Batch, captions: Sequence[str] | None, count: int) -> Tensor:
     """The prefix (B, L) ids or (B, L, D) features of a batch. Raises RequestError where the data lack it."""
     kind, device = net.given, net.weight.device
     if isinstance(kind, Words | Features) and captions is None:

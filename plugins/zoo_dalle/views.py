@@ -64,7 +64,9 @@ class Views:
     ) -> tuple[Tensor, list[str] | None]:
         wanted = (torch.rand(len(images)) < 0.5).tolist()
         if captions is not None:
-            wanted = [go and may_be_mirrored(each) for go, each in zip(wanted, captions, strict=True)]
+            wanted = [
+                go and may_be_mirrored(each) for go, each in zip(wanted, captions, strict=True)
+            ]
             captions = [
                 mirrored(each) if go else each for go, each in zip(wanted, captions, strict=True)
             ]

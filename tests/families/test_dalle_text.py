@@ -25,8 +25,8 @@ def test_a_prompt_comes_back(text):
 
 
 def test_training_is_deterministic_and_merges_what_is_common():
-    assert trained(toys.CAPTIONS, 40) == toys.WORDS
-    assert words().size == 40
+    assert trained(toys.CAPTIONS, 60) == toys.WORDS
+    assert words().size <= 60
     pieces = words().encoder.encode("noto: red apple").tokens
     assert " apple" in pieces
     assert "".join(pieces) == " noto: red apple"
@@ -40,17 +40,22 @@ def test_pads_are_of_their_positions():
     ids = words().padded("red")
     count = len(words().encode("red"))
     assert len(ids) == 9
-    assert ids[count:] == list(range(40 + count, 49))
-    assert words().padded("") == list(range(40, 49))
+    size = words().size
+    assert ids[count:] == list(range(size + count, size + 9))
+    assert words().padded("") == list(range(size, size + 9))
 
 
 def test_characters_that_were_never_seen_are_named():
-    with pytest.raises(RequestError, match=r"never saw '7', 'ß' in training. It knows ' :adeghlnoprstuw'"):
+    with pytest.raises(
+        RequestError, match=r"never saw '7', 'ß' in training. It knows ' :adeghijlmnoprstuw'"
+    ):
         words().encode("noto: ß7 apple")
 
 
 def test_a_long_prompt_is_told_both_lengths_and_what_fits():
-    with pytest.raises(RequestError, match=r"is 9 tokens long; 5 fit, as far as 'noto: red a.*'"):
+    with pytest.raises(
+        RequestError, match=r"is 6 tokens long; 5 fit, as far as 'noto: red apple red apple'"
+    ):
         words(5).encode("noto: red apple red apple apple")
 
 
@@ -66,9 +71,9 @@ def test_the_command_writes_what_a_net_is_built_with(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{index}.png")
         (tmp_path / f"{index}.txt").write_text(caption)
     out = tmp_path / "tokenizer.json"
-    arguments = ["--data", f"{tmp_path}", "--pixels", "8", "--split", "all", "--size", "40"]
+    arguments = ["--data", f"{tmp_path}", "--pixels", "8", "--split", "all", "--size", "60"]
     done = CliRunner().invoke(vocabulary.main, [*arguments, "-o", f"{out}"], catch_exceptions=False)
-    assert done.output.startswith(f"{out}: 40 pieces from 16 captions")
+    assert done.output.startswith(f"{out}: {words().size} pieces from 16 captions")
     assert json.loads(out.read_text())["model"]["vocab"] == toys.WORDS["model"]["vocab"]
 
 

@@ -8,7 +8,7 @@ from zoo_dalle.text import trained
 
 CAPTIONS = ["noto: red apple", "noto: green apple", "twemoji: red house", "twemoji: green house"]
 SHAPE = {"width": 16, "depth": 2, "heads": 2, "positions": "axial"}
-WORDS = trained(CAPTIONS, 40)
+WORDS = trained(CAPTIONS, 60)
 TEXT = {"length": 9, "vocabulary": WORDS}
 
 
