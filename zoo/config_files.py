@@ -1,8 +1,8 @@
 """Files beside a card or a recipe whose content is part of the config: a vocabulary, a list of names.
 
 A config may hold {"file": NAME} (a mapping with exactly that key) in any place. NAME is a JSON file in the folder of
-the card, which vouches for it by its sha256, or of the recipe. Whoever builds the net puts the content there first, so a
-family's `build` sees plain data.
+the card, which vouches for it by its sha256, or of the recipe. Whoever builds the net puts the content there first, so
+a family's `build` sees plain data.
 """
 
 from __future__ import annotations

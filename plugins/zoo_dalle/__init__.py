@@ -3,8 +3,8 @@
     p(t | prefix) = prod_k p(t_k | prefix, t_1, ..., t_{k-1}),      picture = decode(t)
 
 A causal transformer over the tokens of another model, the tokenizer (Ramesh et al., 2021, arXiv:2102.12092; Esser et
-al., 2020, arXiv:2012.09841; Sun et al., 2024, arXiv:2406.06525). The prefix is a text, a class, another picture's tokens
-or nothing. The family's page is README.md beside this file.
+al., 2020, arXiv:2012.09841; Sun et al., 2024, arXiv:2406.06525). The prefix is a text, a class, another picture's
+tokens or nothing. The family's page is README.md beside this file.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     features = encoder(tokens of the prompt)          (B, L, D), the last layer's; NaN past the prompt's end
 
 MiniLM (Wang et al., 2020, arXiv:2002.10957), CLIP's text half (Radford et al., 2021, arXiv:2103.00020) and T5's encoder
-(Raffel et al., 2019, arXiv:1910.10683), through `transformers`. The encoder is frozen, and no part of a card's weights: a
-card names it. "minilm" is what `zoo data build minilm` laid out; any other name is a folder, or a name that
+(Raffel et al., 2019, arXiv:1910.10683), through `transformers`. The encoder is frozen, and no part of a card's
+weights: a card names it. "minilm" is what `zoo data build minilm` laid out; any other name is a folder, or a name that
 `transformers` knows.
 """
 

@@ -256,5 +256,6 @@ def fits(part: Model | None, what: str, grid: tuple[int, int], codes: int) -> No
             else f"no tokens ({card.latent_kind} latents)"
         )
         raise ValueError(
-            f"the config is made for {grid[0]}x{grid[1]} tokens of {codes} codes, but {what}, {card.title}, makes {makes}"
+            f"the config is made for {grid[0]}x{grid[1]} tokens of {codes} codes, but "
+            f"{what}, {card.title}, makes {makes}"
         )

@@ -1,10 +1,10 @@
 """Prompts as tokens: byte-pair encoding, and what happens to a prompt that cannot be encoded.
 
 Byte-pair encoding (Sennrich et al., 2016, arXiv:1508.07909) begins with single characters and merges the commonest
-neighbours until V pieces exist; the merges are a file of the card (`tokenizer.json`, of the `tokenizers` library), whose
-content the core hands to `build`. A prompt of n tokens fills the first n of L text positions. The others are padded with
-pieces of their own, one for each position, so that "nothing here" can be learned place by place (Ramesh et al., 2021,
-arXiv:2102.12092, section 2.1):
+neighbours until V pieces exist; the merges are a file of the card (`tokenizer.json`, of the `tokenizers` library),
+whose content the core hands to `build`. A prompt of n tokens fills the first n of L text positions. The others are
+padded with pieces of their own, one for each position, so that "nothing here" can be learned place by place
+(Ramesh et al., 2021, arXiv:2102.12092, section 2.1):
 
     ids = w_1 ... w_n, V + n, V + n + 1, ..., V + L - 1          (position i's pad is V + i, counted from 0)
 
@@ -87,13 +87,14 @@ class Vocabulary:
         )
         if strange:
             raise RequestError(
-                f"text = {text!r}: the model never saw {listed(repr(each) for each in strange)} in training. It knows "
-                f"{self.characters!r}."
+                f"text = {text!r}: the model never saw {listed(repr(each) for each in strange)} in "
+                f"training. It knows {self.characters!r}."
             )
         if len(found.ids) > self.length:
             fits = text[: found.offsets[self.length - 1][1]]
             raise RequestError(
-                f"text = {_short(text)} is {len(found.ids)} tokens long; {self.length} fit, as far as {fits!r}. Shorten it."
+                f"text = {_short(text)} is {len(found.ids)} tokens long; {self.length} fit, as far as "
+                f"{fits!r}. Shorten it."
             )
         return list(found.ids)
 

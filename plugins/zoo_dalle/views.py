@@ -89,8 +89,8 @@ class Views:
         high = int(tokens.max())
         if tokens.shape[1] != self.net.length or high >= self.net.codes:
             raise RequestError(
-                f"the set's pictures are {tokens.shape[1]} tokens, up to {high}; the net draws {self.net.length} tokens "
-                f"of {self.net.codes} codes. Encode the set with the net's own tokenizer."
+                f"the set's pictures are {tokens.shape[1]} tokens, up to {high}; the net draws "
+                f"{self.net.length} tokens of {self.net.codes} codes. Encode the set with the net's own tokenizer."
             )
 
 

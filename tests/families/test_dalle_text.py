@@ -122,7 +122,7 @@ def test_a_pretrained_encoder_gives_a_vector_a_token(bert):
     assert found.isnan().any(-1).sum(1).tolist() == [2, 6, 1, 2]
     assert torch.equal(found[0, :4], found[3, :4])
     torch.testing.assert_close(found[0, :4], encoder.encode(["red apple"])[0, :4], rtol=0, atol=0)
-    with pytest.raises(RequestError, match="9 tokens of .* long; 6 fit"):
+    with pytest.raises(RequestError, match=r"9 tokens of .* long; 6 fit"):
         encoder.encode(["red apple " * 3 + "a"])
     with pytest.raises(RequestError, match="gives 8 numbers a token, the config says width = 9"):
         Encoder(6, bert, 9).encode(["red"])

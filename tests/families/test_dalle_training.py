@@ -20,7 +20,8 @@ PICTURES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(3)) 
 
 
 def batch():
-    return {"images": PICTURES.double(), "captions": list(toys.CAPTIONS), "labels": torch.tensor([0, 1, 2, 0])}  # fmt: skip
+    labels = torch.tensor([0, 1, 2, 0])
+    return {"images": PICTURES.double(), "captions": list(toys.CAPTIONS), "labels": labels}
 
 
 def texts(**config):

@@ -1,4 +1,4 @@
-"""A tokenizer of 16 px pictures, a vocabulary and nets of a few thousand weights, for the tests of the DALL-E family."""
+"""A tokenizer of 16 px pictures, a vocabulary and small nets, for the tests of the DALL-E family."""
 
 import torch
 
