@@ -1,10 +1,10 @@
 """Sampling token by token: width 512, depth 8, 256 + 256 tokens of 8,192 codes, against DALLE-pytorch and transformers.
 
 Equal architecture and equal weights against DALLE-pytorch (GEGLU, LayerScale, no biases of queries, keys and values,
-learned places; its rotary embedding and token shift off), whose logits must be ours. `forward(cache=)` is what it can do;
-`generate_images(use_cache=True)` is what its page says, where its default guidance of 1 drops the cache, so that every
-token is a pass over everything. Equal size against transformers' GPT-2 `generate`, of 8,192 ids for words and codes alike,
-with ours in gelu and with biases, so that weights and logits are equal too. All draw among the 32 likeliest.
+learned places; its rotary embedding and token shift off), whose logits must be ours. `forward(cache=)` is what it can
+do; `generate_images(use_cache=True)` is what its page says, where its default guidance of 1 drops the cache, so that
+every token is a pass over everything. Equal size against transformers' GPT-2 `generate`, of 8,192 ids for words and
+codes alike, with ours in gelu and with biases, so that weights and logits are equal too. All draw among the 32 likeliest.
 
 All sides draw the same number of tokens after the 257 positions of the prompt, which are in the time; DALLE-pytorch's
 default, one pass a token, is timed on few at mid-picture. The floor is the product of one vector with as many bytes of
@@ -96,7 +96,14 @@ def run(rounds: int) -> Iterator[Result | str]:
 
 
 def _compare(
-    batch: int, rounds: int, theirs: Any, ours: Net, gpt: Any, like_gpt: Net, text: Tensor, words: Tensor
+    batch: int,
+    rounds: int,
+    theirs: Any,
+    ours: Net,
+    gpt: Any,
+    like_gpt: Net,
+    text: Tensor,
+    words: Tensor,
 ) -> Iterator[Result]:
     name = f"{TOKENS} tokens after 257, batch {batch}"
     sides: dict[str, Callable[[], object]] = {
@@ -114,7 +121,9 @@ def _compare(
     }
     if batch == 1:
         codes = torch.randint(CODES, (1, SIDE * SIDE // 2))
-        part["DALLE-pytorch default"] = lambda: theirs.forward_with_cond_scale(text, codes, cond_scale=1)
+        part["DALLE-pytorch default"] = lambda: theirs.forward_with_cond_scale(
+            text, codes, cond_scale=1
+        )
     steps = measure(part, rounds)
     if batch == 1:
         yield steps.judge("a token at mid-picture", "a token", "DALLE-pytorch default", DEFAULT)
@@ -124,8 +133,8 @@ def _compare(
     yield Result(
         f"steady decoding, batch {batch}",
         "info",
-        f"{min(steps.wall['a token']) * 1e3:.1f} ms a token of {batch} at mid-picture, about {prefill * 1e3:.0f} ms for the "
-        f"prompt; {bytes_read / 1e6:.1f} MB of weights a token, which alone take "
+        f"{min(steps.wall['a token']) * 1e3:.1f} ms a token of {batch} at mid-picture, about {prefill * 1e3:.0f} ms "
+        f"for the prompt; {bytes_read / 1e6:.1f} MB of weights a token, which alone take "
         f"{min(steps.wall['vectors']) * 1e3:.1f} ms ({bytes_read / min(steps.wall['vectors']) / 1e9:.1f} GB/s)",
         {"bytes": bytes_read, "seconds_a_token": min(steps.wall["a token"])},
     )
@@ -241,7 +250,12 @@ def _gpt() -> Any:
 
 def _generate(model: Any, words: Tensor) -> Tensor:
     return model.generate(
-        words, attention_mask=torch.ones_like(words), max_new_tokens=TOKENS, do_sample=True, top_k=TOP_K, pad_token_id=0
+        words,
+        attention_mask=torch.ones_like(words),
+        max_new_tokens=TOKENS,
+        do_sample=True,
+        top_k=TOP_K,
+        pad_token_id=0,
     )
 
 
