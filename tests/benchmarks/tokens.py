@@ -4,7 +4,8 @@ Equal architecture and equal weights against DALLE-pytorch (GEGLU, LayerScale, n
 learned places; its rotary embedding and token shift off), whose logits must be ours. `forward(cache=)` is what it can
 do; `generate_images(use_cache=True)` is what its page says, where its default guidance of 1 drops the cache, so that
 every token is a pass over everything. Equal size against transformers' GPT-2 `generate`, of 8,192 ids for words and
-codes alike, with ours in gelu and with biases, so that weights and logits are equal too. All draw among the 32 likeliest.
+codes alike, with ours in gelu and with biases, so that weights and logits are equal too. All draw among the 32
+likeliest.
 
 All sides draw the same number of tokens after the 257 positions of the prompt, which are in the time; DALLE-pytorch's
 default, one pass a token, is timed on few at mid-picture. The floor is the product of one vector with as many bytes of
