@@ -1,8 +1,9 @@
 """Which positions a position may look at: a boolean N x N matrix, True at [t, s] where t sees s.
 
-The stream is P prefix positions and then an h x w picture in raster order, N = P + h w. Every pattern is causal (s <= t)
-and lets t see itself and all of the prefix that is not after it. They differ in what position (r, c) of the picture sees
-of the picture before it (Ramesh et al., 2021, arXiv:2102.12092, B.1; Child et al., 2019, arXiv:1904.10509):
+The stream is P prefix positions and then an h x w picture in raster order, N = P + h w. Every pattern is causal
+(s <= t) and lets t see itself and all of the prefix that is not after it. They differ in what position (r, c) of the
+picture sees of the picture before it (Ramesh et al., 2021, arXiv:2102.12092, B.1; Child et al., 2019,
+arXiv:1904.10509):
 
     full     everything
     row      (r, c') with c' <= c

@@ -42,9 +42,8 @@ class Shape:
     stable: bool = False  # each position divided by its largest channel before the last norm
     last_norm: bool = True
     dropout: float = 0.0
-    checkpoint: bool = (
-        False  # compute activations again in the backward pass instead of keeping them
-    )
+    checkpoint: bool = False  # compute activations again for the gradient, do not keep them
+    flex: bool = False  # FlexAttention for sparse patterns, on a GPU: zoo_dalle.flex
     shared_attention: tuple[int, ...] = ()  # blocks with one number share their attention; cycled
     shared_feed: tuple[int, ...] = ()
 

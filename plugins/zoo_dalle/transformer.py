@@ -30,6 +30,7 @@ from torch.utils.checkpoint import checkpoint
 from zoo_dalle import patterns, positions
 from zoo_dalle.attention import Attention, Kept, Kernel, View
 from zoo_dalle.feedforward import FeedForward, LargestOne, normalise
+from zoo_dalle.flex import Flex
 from zoo_dalle.memory import Memory
 from zoo_dalle.shape import Shape
 
@@ -83,7 +84,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.shape, self.prefix, self.grid = shape, prefix, grid
         self.total = prefix + grid[0] * grid[1]
-        self.kernels: dict[str, Kernel] = {}  # by pattern; see zoo_dalle.flex
+        self._kernels: dict[str, Kernel] = {}  # by pattern: zoo_dalle.flex
         attentions = {each: self._attention() for each in shape.attention_of}
         feeds = {each: self._feed() for each in shape.feed_of}
         self.blocks = nn.ModuleList(
@@ -112,6 +113,7 @@ class Transformer(nn.Module):
             kind = like.dtype if made.is_floating_point() else made.dtype
             setattr(self, name, made.to(like.device, kind))
         self._near: dict[str, Sequence[Tensor]] = {}
+        self._kernels.clear()
 
     def forward(self, x: Tensor, allowed: Tensor | None = None) -> Tensor:
         length = x.shape[1]
@@ -243,9 +245,12 @@ class Transformer(nn.Module):
         plain = pattern == "full" or stop <= self.prefix  # causal and no more
         if allowed is None and plain and start == 0:
             return View(None, True, rotation, None)
-        if allowed is None and start == 0 and pattern in self.kernels:
-            return View(None, False, rotation, self.kernels[pattern])
-        mask = cast(Tensor, getattr(self, f"mask_{pattern}"))[start:stop, :stop]
+        whole = cast(Tensor, getattr(self, f"mask_{pattern}"))
+        if allowed is None and start == 0 and self.shape.flex and whole.is_cuda:
+            if pattern not in self._kernels:
+                self._kernels[pattern] = Flex(whole)
+            return View(None, False, rotation, self._kernels[pattern])
+        mask = whole[start:stop, :stop]
         if allowed is not None:
             rest = allowed.new_ones(len(allowed), max(stop - allowed.shape[1], 0))
             may = torch.cat([allowed, rest], 1)[:, None, None, :stop]  # (B, 1, 1, S)

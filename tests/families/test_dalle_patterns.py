@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from zoo_dalle.flex import Flex
 from zoo_dalle.patterns import KINDS, neighbours, visible
 from zoo_dalle.positions import ROTATIONS, rotations, turn
 from zoo_dalle.transformer import Shape, Transformer
@@ -98,9 +99,11 @@ def test_attention_is_the_naive_sum(rotary, kv_heads):
     if rotary != "none":
         cosine, sine = rotations(rotary, PREFIX, GRID, 12)
         wheel = torch.complex(cosine.double(), sine.double())[:, None, ::2]  # (N, 1, d / 2)
-        spin = lambda a: torch.view_as_real(
-            torch.view_as_complex(a.unflatten(-1, (-1, 2)).contiguous()) * wheel
-        ).flatten(-2)
+
+        def spin(a):
+            pairs = torch.view_as_complex(a.unflatten(-1, (-1, 2)).contiguous())
+            return torch.view_as_real(pairs * wheel).flatten(-2)
+
         q, k = spin(q), spin(k)
         v = spin(v) if rotary == "dalle" else v
     out = torch.zeros(2, TOTAL, 4, 12, dtype=torch.float64)
@@ -135,6 +138,18 @@ def test_a_step_reads_what_it_may_see_and_no_more(kind):
                 whole[:, :, PREFIX:] = torch.nan
                 image[:, :, ~mask[t, PREFIX:]] = torch.nan
         torch.testing.assert_close(model.extend(x[:, t : t + 1], memory)[0, 0], wanted[0, t])
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("kind", KINDS)
+def test_flex_attention_sees_the_same(kind):
+    mask = visible(kind, PREFIX, GRID, 2, 2)
+    q = torch.randn(2, 4, TOTAL - 1, 8)
+    k, v = torch.randn(2, 2, 2, TOTAL - 1, 8)
+    wanted = torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask[:-1, :-1], enable_gqa=True
+    )
+    torch.testing.assert_close(Flex(mask, compiled=False)(q, k, v), wanted)
 
 
 def test_neighbours_end_with_the_position_itself():
