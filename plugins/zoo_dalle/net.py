@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.errors import Unsupported
 from zoo_dalle import scoring
@@ -63,8 +64,8 @@ class DalleModel(nn.Module):
         self.prefix = int(begin) + given.length  # P
         self.length = grid[0] * grid[1]  # T
         self.begin = nn.Parameter(torch.randn(shape.width) * 0.02) if begin else None
-        places = shape.positions
-        self.places = Table(places, self.prefix, grid, shape.width) if places in TABLES else None
+        table = shape.positions != "none"
+        self.places = Table(shape.positions, self.prefix, grid, shape.width) if table else None
         self.transformer = Transformer(shape, self.prefix, grid)
         words = given.ids if given.predicts else 0
         self.text_head = (
@@ -119,6 +120,15 @@ class DalleModel(nn.Module):
             return out
         return self.image_codes.logits(hidden)
 
+    def image_losses(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """-log p (B, n) of tokens (B, n) by what was known before each, `hidden` (B, n, C)."""
+        flat, wanted = hidden.flatten(0, 1), tokens.flatten()
+        if self.head is not None:
+            losses = F.cross_entropy(self.image_logits(flat), wanted, reduction="none")
+        else:
+            losses = self.image_codes.losses(flat, wanted)
+        return losses.view_as(tokens)
+
     def text_logits(self, hidden: Tensor) -> Tensor:
         """What comes next in the prefix: (B, n, C) to (B, n, ids). Raises Unsupported where it predicts none."""
         head = self.head or self.text_head
@@ -167,9 +177,6 @@ class DalleModel(nn.Module):
         return scoring.Walk(self, count, cond)
 
 
-TABLES = ("learned", "axial")
-
-
 def tokens_of(tokenizer: Model, images: Tensor, device: torch.device) -> Tensor:
     """(B, C, H, W) to (B, h, w) int64 on `device`; the tokenizer goes there and computes in its own precision."""
     if tokenizer.device != device:
@@ -203,12 +210,13 @@ def _made(
     embed: str = "learned",
     rank: int = 64,
     hidden: int = 128,
+    groups: int = 0,
     heads: str = "separate",
     head_bias: bool = True,
 ) -> DalleModel:
     cells = (int(grid[0]), int(grid[1]))
     fits(parts.get("tokenizer"), "the tokenizer", cells, codes)
-    made = Shape(**{**shape, "patterns": tuple(shape.get("patterns", ("full",)))})
+    made = Shape(**shape)
     given = prefix({"text": text, "classes": classes, "picture": picture}, made.width, null)
     if picture and picture.get("part"):
         role = picture["part"]
@@ -228,7 +236,7 @@ def _made(
         raise ValueError("embed = 'codebook' predicts codes by their vectors: heads cannot be shared")
     if "tokenizer" not in parts:
         raise ValueError("embed = 'codebook' needs the part `tokenizer`, whose code vectors it reads")
-    tied = CodebookCodes(parts["tokenizer"], codes, made.width, rank, hidden)
+    tied = CodebookCodes(parts["tokenizer"], codes, made.width, rank, hidden, groups)
     return DalleModel(made, given, tied, cells, codes, begin, heads, head_bias, parts)
 
 

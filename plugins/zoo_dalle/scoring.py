@@ -28,8 +28,8 @@ def log_prob(net: DalleModel, tokens: Tensor, cond: Asked | None) -> Tensor:
     if cond is not None and cond.forced is not None:
         tables = log_tables(net, tokens, cond)
         return tables.gather(-1, tokens[..., None]).squeeze(-1).sum(-1)
-    logits = net.logits(tokens, cond)
-    return -F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none").sum(-1)
+    hidden = net.hidden(tokens, cond)[:, net.prefix - 1 :]
+    return -net.image_losses(hidden, tokens).sum(-1)
 
 
 def log_tables(net: DalleModel, tokens: Tensor, cond: Asked | None) -> Tensor:
@@ -65,8 +65,8 @@ def text_losses(net: DalleModel, hidden: Tensor, ids: Tensor) -> Tensor:
         possible = (every < size) | (every == size + places[:, None])  # (L, ids)
         logits = logits.masked_fill(~possible, -torch.inf)
         counted[:, 1:] = (ids[:, :-1] < size).cumprod(1).bool()
-    losses = F.cross_entropy(logits.transpose(1, 2), ids, reduction="none")
-    return losses.where(counted, 0.0)
+    losses = F.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="none")
+    return losses.view_as(ids).where(counted, 0.0)
 
 
 def certain(tokens: Tensor, like: Tensor) -> Tensor:
@@ -82,9 +82,8 @@ class Walk:
         self.net, self.place = net, 0
         self.forced = None if cond is None else cond.forced
         x = net.embed_prefix(cond, count)
-        self.memory = net.transformer.memory(count, x.dtype)
-        if cond is not None and cond.allowed is not None:
-            raise ValueError("a walk looks at the whole prefix; `allowed` is for teacher forcing")
+        allowed = None if cond is None else cond.allowed
+        self.memory = net.transformer.memory(count, x.dtype, allowed)
         self.hidden: Tensor = net.transformer.extend(x, self.memory)[:, -1:]
 
     def log_probabilities(self) -> Tensor:

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo import options
 from zoo.errors import RequestError
@@ -36,14 +35,13 @@ class Weights:
     image_weight: float = 1.0  # w_image; DALL-E: 7
     null: float = 0.0  # probability of leaving the condition out; needs `null: true` in the config
     blank: float = 0.0  # probability of a token that is fed as a place without content
-    smoothing: float = 0.0  # of the image targets, over all codes
     mirror: bool = False  # pictures mirrored with probability 1/2 where their caption allows it
     move: int = 0  # pixels by which a picture is moved, up, down, left or right, every other time
     remember: bool = False  # keep the tokens of pictures that were met before, in memory
 
     def __post_init__(self) -> None:
         """Raise RequestError for values out of range."""
-        for name in ("null", "blank", "smoothing"):
+        for name in ("null", "blank"):
             if not 0 <= getattr(self, name) < 1:
                 raise RequestError(f"[objective] {name} = {getattr(self, name)} must be in [0, 1).")
         if self.text_weight < 0 or self.image_weight < 0 or not self.text_weight + self.image_weight:
@@ -81,8 +79,7 @@ def objectives(net: DalleModel, table: Mapping[str, Any]) -> Sequence[Objective]
             shape = (len(tokens), net.length - 1)
             blank = torch.rand(shape, device=tokens.device) < weights.blank
         hidden = net.hidden(tokens, Asked(ids), blank)
-        logits = net.image_logits(hidden[:, net.prefix - 1 :]).transpose(1, 2)
-        image = F.cross_entropy(logits, tokens, label_smoothing=weights.smoothing * playing)
+        image = net.image_losses(hidden[:, net.prefix - 1 :], tokens).mean()
         terms: dict[str, Tensor | float] = {"image": image.detach()}
         total = weights.image_weight * image
         if weights.text_weight:

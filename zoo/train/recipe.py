@@ -154,6 +154,12 @@ def load_recipe(path: str | Path) -> Recipe:
     return parse(path.read_text(encoding="utf-8"), str(path))
 
 
+def folder_of(path: str | Path) -> Path:
+    """The folder of a recipe, where the files lie that its config names (`zoo.config_files`)."""
+    path = Path(path)
+    return path if path.is_dir() else path.parent
+
+
 def parse(text: str, where: str = "recipe") -> Recipe:
     """Read the text of a recipe; `where` is what errors call it."""
     try:

@@ -7,11 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from zoo import config_files
 from zoo.errors import WeightsError, listed
 from zoo.train.objective import Batch
 from zoo.train.recipe import Recipe
@@ -40,16 +42,25 @@ def settle(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, model=model)
 
 
-def build(recipe: Recipe, family: Family, fresh: bool) -> tuple[nn.Module, dict[str, Any]]:
+def configured(recipe: Recipe, folder: Path | None) -> tuple[dict[str, Any], Path | None]:
+    """The net's config, and the folder of the files that it names: the card's, or the recipe's."""
+    if not recipe.model.from_:
+        return dict(recipe.model.config), folder
+    from zoo.hub import resolve
+
+    found = resolve(recipe.model.from_)
+    return dict(found.card.config), found.folder
+
+
+def build(
+    recipe: Recipe, family: Family, fresh: bool, folder: Path | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
     """The net, its start fixed by the seed, on the CPU, and what run.json says of it.
 
-    Weights of a card are taken for a `fresh` run only: one that goes on has its own.
+    Weights of a card are taken for a `fresh` run only: one that goes on has its own. `folder` is
+    where the files lie that the config names.
     """
-    config = dict(recipe.model.config)
-    if recipe.model.from_:
-        from zoo.hub import resolve
-
-        config = dict(resolve(recipe.model.from_).card.config)
+    config, folder = configured(recipe, folder)
     parts: dict[str, Any] = {}
     if recipe.model.parts:
         import zoo
@@ -57,7 +68,8 @@ def build(recipe: Recipe, family: Family, fresh: bool) -> tuple[nn.Module, dict[
         parts = {role: zoo.load(name) for role, name in recipe.model.parts.items()}
     sow(recipe.train.seed, "net")
     try:
-        net: nn.Module = family.call("build", config=config, parts=parts)
+        whole = config_files.filled(config, folder, "[model] config")
+        net: nn.Module = family.call("build", config=whole, parts=parts)
     except (TypeError, KeyError, ValueError) as error:
         raise RecipeError(
             f"The family {family.name!r} cannot build from [model] config: {type(error).__name__}: "
