@@ -4,7 +4,7 @@
     top_k             the k likeliest                                             Fan et al., 2018, arXiv:1805.04833
     typical           those whose surprise -log p is nearest the entropy, until they have that probability together
                                                                                   Meister et al., 2022, arXiv:2202.00666
-    top_p             the likeliest that have that probability together           Holtzman et al., 2020, arXiv:1904.09751
+    top_p             the likeliest that have that probability together          Holtzman et al., 2020, arXiv:1904.09751
 
 One after the other in this order, each on what the one before left, normalised. Letters: B pictures, K codes.
 """

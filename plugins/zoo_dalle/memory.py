@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -19,6 +20,11 @@ class Memory:
     prefix: int  # P
     allowed: Tensor | None = None  # (B, N) bool
     count: int = 0
+
+    @property
+    def streams(self) -> int:
+        """B."""
+        return len(self.layers[0].keys)
 
     def repeat(self, times: int) -> Memory:
         """For `times` pictures of each of these prompts, one after the other; the prompts' own part is there once.
@@ -75,18 +81,21 @@ class Memory:
             )
             for mine, theirs in zip(self.layers, other.layers, strict=True)
         ]
-        allowed = None
-        if self.allowed is not None and other.allowed is not None:
-            allowed = torch.cat([self.allowed, other.allowed])
-        elif self.allowed is not None or other.allowed is not None:
-            raise ValueError(
-                "one of the two says which prefix positions may be seen, the other does not"
-            )
+        allowed, theirs = self.allowed, other.allowed  # None: all
+        if allowed is not None or theirs is not None:
+            like = cast(Tensor, theirs if allowed is None else allowed)
+            masks = [
+                torch.ones_like(like[:1]).expand(each.streams, -1)
+                if each.allowed is None
+                else each.allowed
+                for each in (self, other)
+            ]
+            allowed = torch.cat(masks)
         return Memory(layers, self.prefix, allowed, self.count)
 
     def _each(self, change: Callable[[Tensor, int], Tensor], count: int) -> Memory:
         """Every tensor changed; `change` is told how many streams there are."""
-        streams = len(self.layers[0].keys)
+        streams = self.streams
         layers = [
             Kept(
                 **{name: change(each, streams) for name, each in kept.tensors().items()},
@@ -95,7 +104,7 @@ class Memory:
             for kept in self.layers
         ]
         allowed = None if self.allowed is None else change(self.allowed, streams)
-        if layers and len(layers[0].keys) != count:
+        if len(layers[0].keys) != count:
             raise ValueError(f"{count} streams were asked for, there are {streams}")
         return Memory(layers, self.prefix, allowed, self.count)
 

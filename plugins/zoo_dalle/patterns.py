@@ -1,9 +1,8 @@
 """Which positions a position may look at: a boolean N x N matrix, True at [t, s] where t sees s.
 
-The stream is P prefix positions and then an h x w picture in raster order, N = P + h w. Every pattern is causal, s <= t,
-lets t see itself, lets the prefix see all of the prefix before it, and lets the picture see all of the prefix. They
-differ in what position (r, c) of the picture sees of the picture before it (Ramesh et al., 2021, arXiv:2102.12092, B.1;
-Child et al., 2019, arXiv:1904.10509):
+The stream is P prefix positions and then an h x w picture in raster order, N = P + h w. Every pattern is causal (s <= t)
+and lets t see itself and all of the prefix that is not after it. They differ in what position (r, c) of the picture sees
+of the picture before it (Ramesh et al., 2021, arXiv:2102.12092, B.1; Child et al., 2019, arXiv:1904.10509):
 
     full     everything
     row      (r, c') with c' <= c
@@ -55,11 +54,10 @@ def visible(
 
 
 def neighbours(mask: Tensor, prefix: int) -> list[Tensor]:
-    """For each position of the picture, those of the picture it sees, itself last: int64, counted from the picture's
-    first.
+    """For each position of the picture, those of the picture it sees, itself last: int64, 0 the picture's first.
 
     `mask` is what `visible` gives.
-    """  # noqa: D205
+    """
     image = mask[prefix:, prefix:]
     return [row[: t + 1].nonzero().squeeze(-1) for t, row in enumerate(image)]
 

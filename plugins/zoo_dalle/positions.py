@@ -10,8 +10,8 @@ at row r and column c of the picture:
     line       t theta^(-2i/d), t the place in the stream
     grid       thirds of the pairs by stream, row and column: a position of the prefix is at (p, p, p), one of the
                picture at (P, P + r, P + c)                       (Wang et al., 2024, arXiv:2409.12191: M-RoPE)
-    llamagen   half of the pairs by r, half by c, frequencies theta^(-4i/d); in the prefix cosine and sine are both 0: its
-               queries and keys vanish        (Sun et al., 2024, arXiv:2406.06525; its repository, MIT)
+    llamagen   half of the pairs by r, half by c, frequencies theta^(-4i/d); in the prefix cosine and sine are both 0:
+               its queries and keys vanish    (Sun et al., 2024, arXiv:2406.06525; its repository, MIT)
     dalle      three parts of floor(d / 3) channels (of an odd number the last is left out): text, p theta^(-2i/(d/3))
                and 8192 for the picture; row and column, pi linspace(1, 5) on linspace(-1, 1), -10 in the text. Values
                are turned as well as queries and keys          (DALLE-pytorch with rotary-embedding-torch, MIT)

@@ -1,7 +1,7 @@
 """A picture while it grows: what is drawn so far, decoded, and grey where nothing is yet.
 
-The tokenizer wants all tokens: places still to come hold the picture's last token, and the rows of pixels that belong to
-them are painted over.
+The tokenizer wants all tokens: places still to come hold the picture's last token, and the rows of pixels that belong
+to them are painted over.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Previews:
             )
         if self.rows and self.to is None and self.seen is None:
             raise RequestError(
-                "preview needs somewhere to go: preview_to='growing.png', or on_preview=a function of pictures and rows."
+                "preview needs somewhere to go: preview_to='growing.png', or on_preview=a function of pictures "
+                "and rows."
             )
 
     def show(self, net: DalleModel, tokens: Tensor, place: int) -> None:

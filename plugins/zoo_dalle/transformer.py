@@ -73,8 +73,8 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Blocks and a last norm: the first n positions (B, n, C) to the same.
 
-    `allowed` (B, P) bool are the prefix positions that may be looked at (a caption's padding may not); a position always
-    sees itself.
+    `allowed` (B, P) bool are the prefix positions that may be looked at (a caption's padding may not); a position
+    always sees itself.
     """
 
     rotation: tuple[Tensor, Tensor] | None

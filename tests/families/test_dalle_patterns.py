@@ -1,4 +1,4 @@
-"""Each position sees what its pattern says and nothing else: shown by gradients, by a naive sum, and by poisoned memory."""
+"""Each position sees what its pattern says and no more: shown by gradients, a naive sum and poisoned memory."""
 
 import math
 
@@ -100,7 +100,7 @@ def test_attention_is_the_naive_sum(rotary, kv_heads):
         wheel = torch.complex(cosine.double(), sine.double())[:, None, ::2]  # (N, 1, d / 2)
         spin = lambda a: torch.view_as_real(
             torch.view_as_complex(a.unflatten(-1, (-1, 2)).contiguous()) * wheel
-        ).flatten(-2)  # noqa: E501, E731
+        ).flatten(-2)
         q, k = spin(q), spin(k)
         v = spin(v) if rotary == "dalle" else v
     out = torch.zeros(2, TOTAL, 4, 12, dtype=torch.float64)

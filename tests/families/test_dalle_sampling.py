@@ -1,4 +1,4 @@
-"""Drawing: what may be drawn, with which chance, from which stream; stopped, gone on with, previewed and chosen among."""
+"""Drawing: which tokens, by which chance, from which stream; stopped, gone on with, previewed, chosen among."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A stream extended by what is remembered is the pass over all of it, for every kind of transformer; and published ones."""
+"""A stream extended by what is remembered is the pass over all of it, for every kind of transformer."""
 
 from dataclasses import replace
 
@@ -79,6 +79,14 @@ def test_pictures_share_what_is_remembered_of_their_prompt(kind, limited):
     found = steps(model, image, [2, *range(3, 8)], memory)
     torch.testing.assert_close(found, wanted[:, :7], rtol=1e-9, atol=1e-9)
     assert all(len(kept.prompt_keys) == 2 for kept in memory.layers)  # once a prompt
+    if limited:  # the null of guidance has no mask
+        other = model.memory(2)
+        model.extend(prompts, other)
+        other = other.repeat(3)
+        steps(model, image, [7], other)
+        joined = steps(model, image.repeat(2, 1, 1)[:, 7:], [1], memory.join(other))
+        torch.testing.assert_close(joined[:6], wanted[:, 7:8], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(joined[6:], model(whole)[:, [PREFIX + 7]], rtol=1e-9, atol=1e-9)
 
     part = memory.take(3, 6)  # the second prompt's
     found = steps(model, image[3:, 7:], [1, 2], part)
