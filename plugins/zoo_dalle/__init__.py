@@ -17,6 +17,7 @@ from zoo import hookimpl
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from zoo.adoption import Adoption
     from zoo.hookspecs import Progress
     from zoo.model import Model
     from zoo.train.objective import Objective
@@ -81,3 +82,11 @@ def objectives(net: DalleModel, recipe: Mapping[str, Any]) -> Sequence[Objective
     from zoo_dalle import training
 
     return training.objectives(net, recipe)
+
+
+@hookimpl
+def adopt(keys: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None) -> Adoption | None:
+    """Which published token transformer these keys are, if one."""
+    from zoo_dalle import layouts
+
+    return layouts.adopt(keys, config)

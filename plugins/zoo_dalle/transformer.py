@@ -240,7 +240,7 @@ class Transformer(nn.Module):
     def _view(self, pattern: str, start: int, length: int, allowed: Tensor | None) -> View:
         stop = start + length
         rotation = self._rotation(start, stop)
-        plain = pattern == "full" or stop <= self.prefix  # causal and no more
+        plain = (pattern == "full" or stop <= self.prefix) and not self.shape.unmasked  # causal and no more
         if allowed is None and plain and start == 0:
             return View(None, True, rotation, None)
         if allowed is None and start == 0 and pattern in self.kernels:
@@ -267,6 +267,8 @@ class Transformer(nn.Module):
                 )
                 for each in shape.patterns
             }
+            for mask in list(made.values()) if shape.unmasked else ():
+                mask[: shape.unmasked, : shape.unmasked] = True
             if shape.rotary != "none":
                 made["cosine"], made["sine"] = positions.rotations(
                     shape.rotary, self.prefix, self.grid, shape.channels, shape.theta
