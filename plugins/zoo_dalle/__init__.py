@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from zoo.model import Model
     from zoo.train.objective import Objective
     from zoo_dalle.asking import Asked
+    from zoo_dalle.clip import Clip
     from zoo_dalle.net import DalleModel
 
 
 @hookimpl
-def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DalleModel:
-    """The net of the card's config; see `zoo_dalle.net.dalle`."""
+def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DalleModel | Clip:
+    """The net of the card's config; see `zoo_dalle.net.dalle`, and `zoo_dalle.clip` for one that only judges."""
+    if set(config) == {"clip"}:
+        from zoo_dalle.clip import Clip
+
+        return Clip(**config["clip"])
     from zoo_dalle.net import dalle
 
     return dalle(config, parts)
