@@ -17,16 +17,22 @@ from zoo import hookimpl
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from zoo.adoption import Adoption
     from zoo.hookspecs import Progress
     from zoo.model import Model
     from zoo.train.objective import Objective
     from zoo_dalle.asking import Asked
+    from zoo_dalle.clip import Clip
     from zoo_dalle.net import DalleModel
 
 
 @hookimpl
-def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DalleModel:
-    """The net of the card's config; see `zoo_dalle.net.dalle`."""
+def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DalleModel | Clip:
+    """The net of the card's config; see `zoo_dalle.net.dalle`, and `zoo_dalle.clip` for one that only judges."""
+    if set(config) == {"clip"}:
+        from zoo_dalle.clip import Clip
+
+        return Clip(**config["clip"])
     from zoo_dalle.net import dalle
 
     return dalle(config, parts)
@@ -81,3 +87,11 @@ def objectives(net: DalleModel, recipe: Mapping[str, Any]) -> Sequence[Objective
     from zoo_dalle import training
 
     return training.objectives(net, recipe)
+
+
+@hookimpl
+def adopt(keys: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None) -> Adoption | None:
+    """Which published token transformer these keys are, if one."""
+    from zoo_dalle import layouts
+
+    return layouts.adopt(keys, config)

@@ -2,6 +2,7 @@
 
 text="noto: red apple"        or a list, one a picture
 label=3                       or a list
+features=(B, L, D)            a caption's, of the encoder the net was trained with
 tokens=(B, h', w') int64      another picture's tokens, or
 picture=images                that picture, where the net has a part that makes its tokens
 prefix=images, rows=4         the first rows of tokens of a picture (of `rows` rows; any of the above beside it)
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from zoo import options
 from zoo.errors import RequestError
+from zoo_dalle.captions import Captions, features
 from zoo_dalle.stream import Classes, Features, Picture, Words
 
 if TYPE_CHECKING:
@@ -51,11 +53,12 @@ def asked(net: DalleModel, request: Mapping[str, Any], batch: int) -> Asked:
         label=None,
         tokens=None,
         picture=None,
+        features=None,
         prefix=None,
         rows=None,
     )
     needs = net.given.asks
-    for name in ("text", "label", "tokens", "picture"):
+    for name in ("text", "label", "tokens", "picture", "features"):
         if getattr(wanted, name) is None or name == needs:
             continue
         if name == "picture" and needs == "tokens":
@@ -75,9 +78,12 @@ def _prefix(net: DalleModel, wanted: Any, batch: int) -> Tensor | None:
         return torch.tensor(rows, device=device)
     if isinstance(given, Features) and wanted.text is not None:
         return given.encoder.encode(texts(wanted.text, batch)).to(net.weight)
+    if isinstance(given, Captions) and wanted.features is not None:
+        found = features(wanted.features, given.length, given.features)
+        return torch.stack(options.one_each(tuple(found), batch, "features")).to(net.weight)
     if isinstance(given, Classes) and wanted.label is not None:
-        found = options.labels(wanted.label, given.classes, batch)
-        return torch.tensor(found, device=device)[:, None]
+        labels = options.labels(wanted.label, given.classes, batch)
+        return torch.tensor(labels, device=device)[:, None]
     if isinstance(given, Picture) and (wanted.tokens is not None or wanted.picture is not None):
         tokens = _tokens(net, given, wanted)
         return torch.stack(options.one_each(tuple(tokens), batch, "tokens")).to(device)

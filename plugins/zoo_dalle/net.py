@@ -205,6 +205,7 @@ def _made(
     text: Mapping[str, Any] | None = None,
     classes: int = 0,
     picture: Mapping[str, Any] | None = None,
+    captions: Mapping[str, Any] | None = None,
     begin: bool = True,
     null: bool = False,
     embed: str = "learned",
@@ -217,7 +218,8 @@ def _made(
     cells = (int(grid[0]), int(grid[1]))
     fits(parts.get("tokenizer"), "the tokenizer", cells, codes)
     made = Shape(**shape)
-    given = prefix({"text": text, "classes": classes, "picture": picture}, made.width, null)
+    asked = {"text": text, "classes": classes, "picture": picture, "captions": captions}
+    given = prefix(asked, made.width, null)
     if picture and picture.get("part"):
         role = picture["part"]
         fits(parts.get(role), f"the part {role!r}", given.grid, picture["codes"])  # type: ignore[union-attr, arg-type]

@@ -30,6 +30,7 @@ class Shape:
     patterns: tuple[str, ...] = (
         "full",
     )  # patterns.KINDS, layer by layer, and again from the first
+    unmasked: int = 0  # the first so many positions all see each other
     kernel: int = 5  # side of the window of "conv"
     block: int = 16  # positions a block of "block"
     positions: str = "learned"  # positions.TABLES: added to the embeddings by the net around

@@ -21,7 +21,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from zoo_dalle.captions import Captions
 from zoo_dalle.text import Vocabulary
+from zoo_dalle.unread import Numbers
 
 
 class Words(nn.Module):
@@ -30,9 +32,22 @@ class Words(nn.Module):
     asks: ClassVar[str] = "text"
     predicts: ClassVar[bool] = True
 
-    def __init__(self, width: int, null: bool, length: int, vocabulary: Mapping[str, Any]) -> None:
+    vocabulary: Vocabulary | Numbers
+
+    def __init__(
+        self,
+        width: int,
+        null: bool,
+        length: int,
+        vocabulary: Mapping[str, Any] | None = None,
+        pieces: int = 0,
+    ) -> None:
         super().__init__()
-        self.vocabulary, self.null = Vocabulary(vocabulary, length), null
+        self.null = null
+        if vocabulary is None:
+            self.vocabulary = Numbers(pieces, length)
+        else:
+            self.vocabulary = Vocabulary(vocabulary, length)
         self.length, self.ids = length, self.vocabulary.ids
         self.embedding = nn.Embedding(self.ids, width)
         nn.init.normal_(self.embedding.weight, std=0.02)
@@ -74,18 +89,27 @@ class Classes(nn.Module):
 class Picture(nn.Module):
     """Tokens of another picture as ids (B, h' w'), 0 .. K' - 1; K' everywhere is no picture, if `null`.
 
-    `part` is the role of the tokenizer that makes them of a picture; without one, tokens must be given.
+    `part` is the role of the tokenizer that makes them of a picture; without one, tokens must be given. With
+    `coordinates`, how many pixels wide a cell is, they say where in a larger picture this one is, from 0 to K' in raster
+    order (taming's CoordStage), and no picture is the whole of it.
     """
 
     asks: ClassVar[str] = "tokens"
     predicts: ClassVar[bool] = True
 
     def __init__(
-        self, width: int, null: bool, codes: int, grid: tuple[int, int], part: str = ""
+        self,
+        width: int,
+        null: bool,
+        codes: int,
+        grid: tuple[int, int],
+        part: str = "",
+        coordinates: int = 0,
     ) -> None:
         super().__init__()
-        self.codes, self.grid, self.part, self.null = codes, (grid[0], grid[1]), part, null
-        self.length, self.ids = grid[0] * grid[1], codes + null
+        self.codes, self.grid, self.part = codes, (grid[0], grid[1]), part
+        self.coordinates, self.null = coordinates, null or coordinates > 0
+        self.length, self.ids = grid[0] * grid[1], codes + int(null and not coordinates)
         self.embedding = nn.Embedding(self.ids, width)
         nn.init.normal_(self.embedding.weight, std=0.02)
 
@@ -96,7 +120,18 @@ class Picture(nn.Module):
 
     def nothing(self, batch: int) -> Tensor:
         """No picture, (B, h' w')."""
+        if self.coordinates:
+            return self.whole().expand(batch, -1)
         return torch.full((batch, self.length), self.codes)
+
+    def whole(self) -> Tensor:
+        """(h' w',) int64: the places y / H + x / (H W) of an H x W picture, the mean of each cell of them, in codes."""
+        side = self.coordinates
+        rows, columns = torch.arange(self.grid[0]).double(), torch.arange(self.grid[1]).double()
+        middle = 0.5 - 0.5 / side
+        down = (rows[:, None] + middle) / self.grid[0]
+        place = down + (columns + middle) / (self.length * side)
+        return (self.codes * place).round().long().flatten()
 
 
 class Features(nn.Module):
@@ -151,25 +186,26 @@ class Nothing(nn.Module):
         return torch.zeros(batch, 0, dtype=torch.int64)
 
 
-Given = Words | Classes | Picture | Features | Nothing
+Given = Words | Classes | Picture | Features | Captions | Nothing
 KINDS: Mapping[str, Callable[..., Given]] = {
     "text": lambda width, null, options: (Features if "encoder" in options else Words)(
         width, null, **options
     ),
     "classes": lambda width, null, options: Classes(width, null, options),
     "picture": lambda width, null, options: Picture(width, null, **options),
+    "captions": lambda width, null, options: Captions(width, null, **options),
 }
 
 
 def prefix(config: Mapping[str, Any], width: int, null: bool) -> Given:
-    """The prefix of a configuration, which has at most one of `text`, `classes` and `picture`.
+    """The prefix of a configuration, which has at most one of `text`, `classes`, `picture` and `captions`.
 
     Raises ValueError if it has two, TypeError for an unknown or missing option.
     """
     found = [kind for kind in KINDS if config.get(kind)]
     if len(found) > 1:
         raise ValueError(
-            f"a net has one kind of prefix, text, classes or picture; the config has {' and '.join(found)}"
+            f"a net has one kind of prefix, text, classes, picture or captions; the config has {' and '.join(found)}"
         )
     if not found:
         return Nothing(width)

@@ -242,7 +242,9 @@ class Transformer(nn.Module):
     def _view(self, pattern: str, start: int, length: int, allowed: Tensor | None) -> View:
         stop = start + length
         rotation = self._rotation(start, stop)
-        plain = pattern == "full" or stop <= self.prefix  # causal and no more
+        plain = (
+            pattern == "full" or stop <= self.prefix
+        ) and not self.shape.unmasked  # causal and no more
         if allowed is None and plain and start == 0:
             return View(None, True, rotation, None)
         whole = cast(Tensor, getattr(self, f"mask_{pattern}"))
@@ -272,6 +274,8 @@ class Transformer(nn.Module):
                 )
                 for each in shape.patterns
             }
+            for mask in list(made.values()) if shape.unmasked else ():
+                mask[: shape.unmasked, : shape.unmasked] = True
             if shape.rotary != "none":
                 made["cosine"], made["sine"] = positions.rotations(
                     shape.rotary, self.prefix, self.grid, shape.channels, shape.theta
