@@ -349,3 +349,20 @@ def test_the_demo_shows_icons_and_photographs(tmp_path):
     icons = [row["psnr"] for row in rows.values() if row["size"] == "128x128"]
     assert sum(icons) / len(icons) > 18  # dB; a picture of one grey has about 8
     assert pixels(report["sheet"]).shape[1] > 4 * 256
+
+
+def test_a_set_is_encoded_into_shards_once(tmp_path):
+    folder = tmp_path / "icons"
+    folder.mkdir()
+    for icon in ICONS:
+        shutil.copyfile(icon, folder / icon.name)
+    asked = ["encode", MODEL, "--data", folder, "--split", "all", "--shards", tmp_path / "out"]
+    assert f"{len(ICONS)} all pictures in {tmp_path / 'out'}, 8x8 tokens each" in run(*asked)
+    about = in_json(*asked)
+    assert about["tokenizer"]["weights"] == zoo.show(MODEL).files["model.safetensors"].sha256
+    shown = in_json("data", "show", tmp_path / "out", "--split", "all")
+    assert (shown["shape"], shown["tokenizer"]) == ([8, 8], zoo.show(MODEL).title)
+    assert "--data SET and --shards OUT go together" in run(
+        "encode", MODEL, "--flip", "--data", "x", code=2
+    )
+    assert "Give PICTURES to encode, or a set" in run("encode", MODEL, code=2)

@@ -13,7 +13,7 @@ ROOT = Path(zoo.__file__).parent
 FLOORS = [
     "errors adoption",
     "schema hookspecs options rng safetensors_header progress density images bare columns",
-    "front_matter plugins",
+    "front_matter plugins bulk",
     "card",
     "hub tables",
     "weights checking",

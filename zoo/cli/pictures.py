@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.shards import asked, encode_shards, shard_options
 from zoo.cli.terminal import json_option, placement_options, print_json, seed_option, settings
 from zoo.columns import columns
 from zoo.errors import ImageError, RequestError, WeightsError
@@ -40,7 +41,7 @@ size_option = click.option(
 
 @click.command(short_help="Turn pictures into latents (tokens).")
 @click.argument("model")
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), default=None,
     help="File of latents to write. [latents.safetensors]",
@@ -50,6 +51,7 @@ size_option = click.option(
 @condition_option
 @seed_option
 @placement_options
+@shard_options
 @json_option
 def encode(
     model: str,
@@ -62,8 +64,18 @@ def encode(
     device: str | None,
     dtype: str | None,
     as_json: bool,
+    **sharding: Any,
 ) -> None:
-    """Turn PICTURES (files or folders) into the latents of MODEL."""
+    """Turn PICTURES (files or folders) into the latents of MODEL.
+
+    Or a whole set into files of tokens to train on, going on where a run was stopped:
+    `zoo encode MODEL --data SET --shards OUT/`.
+    """
+    if asked(sharding, out or pictures or conditions or seed is not None):
+        encode_shards(model, size, batch, device, dtype, as_json, **sharding)
+        return
+    if not pictures:
+        raise RequestError("Give PICTURES to encode, or a set: --data SET --shards OUT.")
     files = picture_files(pictures)
     out = out or Path("latents.safetensors")
     import torch

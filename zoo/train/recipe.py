@@ -36,7 +36,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Data:
-    """[data]: a built set or a folder of pictures."""
+    """[data]: a built set, a folder of pictures, or one of tokens (`zoo encode --shards`)."""
 
     name: str = ""
     size: int | None = None  # pixels a side; None: as the set was built

@@ -146,7 +146,8 @@ class Run:
         placed = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
         last = self.recipe.train.channels_last
         layout = torch.channels_last if last else torch.contiguous_format
-        placed["images"] = placed["images"].contiguous(memory_format=layout)
+        if "images" in placed:  # a set of tokens has none
+            placed["images"] = placed["images"].contiguous(memory_format=layout)
         return placed
 
     def elapsed(self) -> float:

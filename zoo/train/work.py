@@ -55,14 +55,15 @@ class Work(nn.Module):
         for objective in self.objectives.values():
             if objective.preview is not None:
                 return objective.preview(batch)
-        net, images, call = self.net, batch["images"], self.family.call
-        if "encode" in self.family.hooks and "decode" in self.family.hooks:
+        net, call, images = self.net, self.family.call, batch.get("images")
+        count = len(batch["tokens"] if images is None else images)
+        if images is not None and {"encode", "decode"} <= set(self.family.hooks):
             latents = call("encode", net=net, images=images, cond=None, generator=None)
             return torch.cat([images, call("decode", net=net, latents=latents, cond=None)])
         drawn: Tensor = call(
             "sample",
             net=net,
-            count=len(images),
+            count=count,
             cond=None,
             options={},
             generator=torch.Generator().manual_seed(0),
