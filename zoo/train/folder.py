@@ -19,6 +19,7 @@ FREE_TABLES = frozenset({"optimizer", "schedule", "output"})
 FREE = frozenset(
     {"steps", "clip", "accumulate", "checkpoint_every", "keep", "log_every", "threads"}
 )
+FREE |= {"shard", "tensor", "gradient_checkpointing"}
 FREE |= {"grid_every", "grid_count", "eval_every", "eval_batches"}
 
 

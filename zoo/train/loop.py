@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.train import checkpoint
 from zoo.train.folder import claim, describe
+from zoo.train.parallel import layout
 from zoo.train.processes import left_alone, processes
 from zoo.train.recipe import Recipe, load_recipe
 from zoo.train.report import Report
@@ -58,6 +59,7 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     recipe = settle(recipe.with_steps(steps))
     accelerator, run = processes(recipe), Path(out)
+    where = layout(recipe, accelerator)
     kept = checkpoint.every(run)
     step = checkpoint.steps_of(kept[-1]) if kept else 0
     if family is None:
@@ -69,14 +71,14 @@ def train(
         claim(run, recipe, step, resume)
     with left_alone(accelerator), Stop(accelerator, max_minutes) as stop:
         net, about = build(recipe, family, fresh=step == 0)
-        state = Run(recipe, accelerator, family, net)
+        state = Run(recipe, where, family, net)
         if kept:
             state.restore(kept[-1])
         if accelerator.is_main_process and step == 0:
             describe(run, about, training, recipe.data.name)
         wanted = recipe.data
         batches = ahead(
-            stream(recipe, training, accelerator, step, wanted.batch, wanted.flip, wanted.binarise)
+            stream(recipe, training, where, step, wanted.batch, wanted.flip, wanted.binarise)
         )
         with closing(batches), Report(run, accelerator, step, recipe.train.steps) as report:
             _loop(state, run, step, batches, held_out, report, stop)

@@ -14,6 +14,7 @@ from torch import nn
 
 from zoo.errors import WeightsError, listed
 from zoo.train.objective import Batch
+from zoo.train.parallel import Layout
 from zoo.train.recipe import Recipe
 from zoo.train.table import RecipeError
 from zoo.train.work import sow
@@ -153,7 +154,7 @@ def ahead(source: Iterator[Batch], count: int = 2) -> Generator[Batch, None, Non
 def stream(
     recipe: Recipe,
     data: Any,
-    accelerator: Any,
+    where: Layout,
     step: int,
     size: int,
     flip: bool = False,
@@ -167,8 +168,8 @@ def stream(
         size,
         recipe.train.seed,
         step,
-        accelerator.process_index,
-        accelerator.num_processes,
+        where.rank,
+        where.world,
         flip,
         binarise,
     )
