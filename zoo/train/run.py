@@ -113,9 +113,12 @@ class Run:
             parameter.requires_grad_(id(parameter) in wanted)
 
     def _adding(self, last: bool) -> AbstractContextManager[Any]:
-        """A block of one part of the batch; only after the last are gradients put together."""
+        """A block of one part of the batch; only after the last are gradients put together.
+
+        With shard = "full" they are after every part: waiting would keep them whole.
+        """
         if self.where.sharded:
-            self.model.set_requires_gradient_sync(last)
+            self.model.set_requires_gradient_sync(last or self.where.shard == "full")
             return nullcontext()
         found: AbstractContextManager[Any] = (
             nullcontext() if last else self.accelerator.no_sync(self.model)
