@@ -1,8 +1,7 @@
 """A family whose net names its blocks and the layers that tensor parallelism may cut.
 
 `python blocks.py FOLDER` trains by every FOLDER/NAME.toml, in the order of their names, into FOLDER/NAME; one of
-several processes under torchrun. With KILL_AT in the environment every process kills itself with SIGKILL in that step,
-unless torchrun has started it again.
+several processes under torchrun. With KILL_AT in the environment every process kills itself with SIGKILL in that step.
 """
 
 import os
@@ -74,8 +73,7 @@ def build(config):
 @hookimpl
 def objectives(net, recipe):
     def loss(batch, step):
-        again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
-        if net.training and step == int(os.environ.get("KILL_AT", -1)) and not again:
+        if net.training and step == int(os.environ.get("KILL_AT", -1)):
             os.kill(os.getpid(), signal.SIGKILL)
         images = batch["images"]
         error = F.mse_loss(net.decode(net.encode(images)), images)
@@ -98,12 +96,10 @@ def family():
 
 
 if __name__ == "__main__":
-    from zoo.train import checkpoint, load_recipe, train
+    from zoo.train import load_recipe, train
 
     torch.set_num_threads(1)
     for file in sorted(Path(sys.argv[1]).glob("*.toml")):
-        kept = checkpoint.every(file.with_suffix(""))
-        file.with_suffix(".began").write_text(str(checkpoint.steps_of(kept[-1]) if kept else 0))
         train(load_recipe(file), file.with_suffix(""), family=family(), data=toy.data())
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

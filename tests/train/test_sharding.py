@@ -47,9 +47,9 @@ grid_every = 6
 WHOLE = PLAN + "accumulate = 2\n"
 FULL = PLAN + 'shard = "full"\ngradient_checkpointing = true\n'
 RECIPES = {
-    "a-killed": FULL,
     "began-alone": FULL,
     "half": PLAN + 'shard = "grads"\nprecision = "fp16"\n',
+    "killed": FULL,
     "tensor": WHOLE + 'shard = "full"\ntensor = 2\n',
     "undisturbed": FULL,
 }
@@ -59,30 +59,37 @@ def here(text, out):
     return train(parse(text), out, family=blocks.family(), data=toy.data())
 
 
+def two(folder, **more):
+    """Train by every recipe of a folder on two processes; torchrun's exit status and last words."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, blocks.__file__, str(folder)],
+        env={**environment(), **more}, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr[-8000:]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """All runs on two processes, beside what one process makes of the same recipe.
 
-    In step 10 of the first both processes are killed; torchrun starts two others, which find its
-    checkpoint of step 8.
+    "killed" is one whose processes were killed in step 10, taken up by two others.
     """
     root = tmp_path_factory.mktemp("runs")
-    alone = here(WHOLE, root / "alone")
     both = root / "both"
+    both.mkdir()
+    (both / "killed.toml").write_text(FULL)
+    status, words = two(both, KILL_AT="10")
+    assert status, words
+    assert "exitcode: -9" in words, words
+    assert [checkpoint.steps_of(each) for each in checkpoint.every(both / "killed")] == [4, 8]
+    alone = here(WHOLE, root / "alone")
     shutil.copytree(alone, both / "began-alone")
     shutil.rmtree(checkpoint.every(both / "began-alone")[-1])
     for name, text in RECIPES.items():
         (both / f"{name}.toml").write_text(text)
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    launch += ["--max-restarts", "1", "--monitor-interval", "0.1"]
-    done = subprocess.run(
-        [sys.executable, *launch, blocks.__file__, str(both)],
-        env={**environment(), "KILL_AT": "10"}, capture_output=True, text=True, timeout=240,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-8000:]
-    assert "exitcode: -9" in done.stderr, done.stderr[-8000:]
-    assert (both / "a-killed.began").read_text() == "8"
+    status, words = two(both)
+    assert status == 0, words
     return {"alone": alone, **{name: both / name for name in RECIPES}}
 
 
@@ -90,7 +97,7 @@ def last(run):
     return checkpoint.read(checkpoint.every(run)[-1])
 
 
-@pytest.mark.parametrize("name", ["a-killed", "began-alone", "tensor", "undisturbed"])
+@pytest.mark.parametrize("name", ["began-alone", "killed", "tensor", "undisturbed"])
 def test_the_curve_is_that_of_one_process(runs, name):
     assert_the_same_curve(runs[name], runs["alone"], 12 + 3)
     tensors, state = last(runs[name])
@@ -117,7 +124,7 @@ def test_half_precision_with_loss_scaling_stays_near(runs, tmp_path):
 
 
 def test_a_killed_run_goes_on_in_the_same_bits(runs):
-    expected, found = last(runs["undisturbed"])[0], last(runs["a-killed"])[0]
+    expected, found = last(runs["undisturbed"])[0], last(runs["killed"])[0]
     for group, values in expected.items():
         for key, value in values.items():
             assert torch.equal(found[group][key], value), (group, key)

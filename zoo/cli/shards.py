@@ -11,10 +11,16 @@ import click
 from zoo.cli.terminal import F, print_json
 from zoo.errors import RequestError
 
+ray_option = click.option(
+    "--ray", default=None, metavar="auto|ADDRESS",
+    help="Spread the work over Ray: auto for this machine, HOST:PORT for a cluster. [one process]",
+)  # fmt: skip
+
 
 def shard_options(function: F) -> F:
     """Add the options of `zoo encode` that are about whole sets."""
     for option in (
+        ray_option,
         click.option("--format", "container", default="webdataset", show_default=True,
                      help="Of the shards: webdataset or parquet."),
         click.option("--flip", is_flag=True, help="The mirrored pictures' tokens as well."),
@@ -37,8 +43,10 @@ def asked(sharding: Mapping[str, Any], other: Any) -> bool:
             "--data SET and --shards OUT go together: the set to encode, and where to."
         )
     if data is None:
-        if sharding["splits"] or sharding["flip"]:
-            raise RequestError("--split and --flip are about a set: --data SET --shards OUT.")
+        if sharding["splits"] or sharding["flip"] or sharding["ray"]:
+            raise RequestError(
+                "--split, --flip and --ray are about a set: --data SET --shards OUT."
+            )
         return False
     if other:
         raise RequestError(
@@ -60,13 +68,14 @@ def encode_shards(
     splits: tuple[str, ...],
     flip: bool,
     container: str,
+    ray: str | None,
 ) -> None:
     """Encode a set, and say what is there now."""
     from zoo.data.encoding import SPLITS, encode_set
 
     about = encode_set(
         model, data, shards, splits=splits or SPLITS, size=size, flip=flip, container=container,
-        batch=batch, device=device, dtype=dtype,
+        batch=batch, device=device, dtype=dtype, ray=ray,
     )  # fmt: skip
     if as_json:
         print_json({"folder": str(shards), **about})

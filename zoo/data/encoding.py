@@ -89,6 +89,7 @@ def encode_set(
     per_shard: int = PER_SHARD,
     device: str | None = None,
     dtype: str | None = None,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Turn a set's pictures into tokens in the folder `out`; what its data.json says.
 
@@ -104,6 +105,7 @@ def encode_set(
         per_shard: pictures a file.
         device: where the tokenizer runs.
         dtype: "bfloat16" ..., of its weights.
+        ray: "auto" or the address of a Ray cluster, to encode there; see `zoo.bulk`.
 
     Raises:
         RequestError: a model whose latents are no tokens, or another encoding in `out`.
@@ -149,7 +151,8 @@ def encode_set(
         "batch": batch,
         "dtype": dtype or "float32",
     }  # fmt: skip
-    job = Encoding(model, data, size, flip, device, dtype, sets)
+    names = (model, data) if ray is None else (bulk.absolute(model), bulk.absolute(data))
+    job = Encoding(*names, size, flip, device, dtype, sets)
     counts = _begun(folder, plan)
     lengths = {split: len(pictures) for split, pictures in sets.items()}
     for split in (each for each in sets if each in counts and counts[each] != lengths[each]):
@@ -157,7 +160,7 @@ def encode_set(
             f"{folder} has {counts[split]} pictures of {split!r}, {data} now has {lengths[split]}. "
             "Encode into another folder."
         )
-    _write(job, folder, plan, {k: v for k, v in lengths.items() if k not in counts})
+    _write(job, folder, plan, {k: v for k, v in lengths.items() if k not in counts}, ray)
     counts |= lengths
     _tell(folder, plan, counts)
     return {**plan, "counts": counts}
@@ -187,7 +190,11 @@ def _begun(folder: Path, plan: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _write(
-    job: Encoding, folder: Path, plan: Mapping[str, Any], lengths: Mapping[str, int]
+    job: Encoding,
+    folder: Path,
+    plan: Mapping[str, Any],
+    lengths: Mapping[str, int],
+    ray: str | None,
 ) -> None:
     """Make the shards of these splits that are not there."""
     container, per_shard, batch = plan["container"], plan["per_shard"], plan["batch"]
@@ -205,7 +212,9 @@ def _write(
             ]
     rows: list[Row] = []
     grid = tuple(plan["tokenizer"]["grid"])
-    for span, made in zip(units, bulk.run(job, units, f"encoding {plan['name']}"), strict=True):
+    gpus = int((job.device or "cpu").startswith("cuda"))
+    results = bulk.run(job, units, f"encoding {plan['name']}", ray, gpus)
+    for span, made in zip(units, results, strict=True):
         if made[0].tokens.shape != grid:
             raise DataError(
                 f"{job.model} makes {made[0].tokens.shape} tokens of pictures of {job.size} px, "

@@ -2,13 +2,14 @@
 
     python -m zoo.train.budget --depth 64 --width 3968 --heads 62 --devices 8 64 512
 
-Letters: L blocks, w width, a heads, N positions, V symbols, b pictures a device sees at once; W = D T devices, D groups
-that share a batch by T that share a layer. A block has B = 12 w^2 parameters (4 w^2 of attention, 8 w^2 of the
-feed-forward; vectors are left out, below 0.1 % at these widths), what is outside of blocks R = (2 V + N) w; P = L B + R.
+Letters: L blocks, w width, a heads, N positions, V symbols, b pictures a device sees at once; W = D T devices, D
+groups that share a batch by T that share a layer. A block has B = 12 w^2 parameters (4 w^2 of attention, 8 w^2 of the
+feed-forward; vectors are left out, below 0.1 % at these widths), what is outside of blocks R = (2 V + N) w; in all
+P = L B + R.
 Parameters, gradients and both moments of Adam are float32, matrix products 16 bits (`zoo.train.precision`).
 
     held for good    (4 + 4 + 8 + 4) (L B / T + R) / D      parameters, gradients, moments, averages (if ema)
-    gathered         4 (2 B / T + R) + 4 B / T              shard = "full": a block, the next one on its way, the gradient
+    gathered         4 (2 B / T + R) + 4 B / T              shard = "full": a block, the next one, a gradient
                      4 (L B / T + R) + 4 B / T              shard = "grads"
     activations      b N w (10 + 24 / T) L                  16 bits, attention fused (Korthikanti et al. 2022,
                                                             arXiv:2205.05198, equation 2 without 5 a N^2 b)
@@ -139,23 +140,8 @@ def budget(net: Net, plan: Plan) -> Budget:
 
 def table(net: Net, plans: list[Plan]) -> str:
     """One line a plan, in gigabytes."""
-    head = [
-        "devices",
-        "groups",
-        "tensor",
-        "shard",
-        "ckpt",
-        "parameters",
-        "gradients",
-        "moments",
-        "averages",
-        "gathered",
-        "activations",
-        "logits",
-        "held",
-        "sent",
-        "sent-in-layers",
-    ]
+    head = ["devices", "groups", "tensor", "shard", "ckpt", "parameters", "gradients", "moments"]
+    head += ["averages", "gathered", "activations", "logits", "held", "sent", "sent-in-layers"]
     rows = []
     for plan in plans:
         found = budget(net, plan)
@@ -163,16 +149,9 @@ def table(net: Net, plans: list[Plan]) -> str:
             found.parameters, found.gradients, found.moments, found.averages, found.gathered,
             found.activations, found.logits, found.held, found.sent, found.sent_in_layers,
         )  # fmt: skip
-        rows.append(
-            [
-                str(plan.groups * plan.tensor),
-                str(plan.groups),
-                str(plan.tensor),
-                plan.shard,
-                "yes" if plan.checkpointing else "no",
-                *(f"{each / GB:.1f}" for each in numbers),
-            ]  # fmt: skip
-        )
+        devices, kept = plan.groups * plan.tensor, "yes" if plan.checkpointing else "no"
+        named = [str(devices), str(plan.groups), str(plan.tensor), plan.shard, kept]
+        rows.append([*named, *(f"{each / GB:.1f}" for each in numbers)])
     return columns(head, rows, right=[each for each in head if each not in ("shard", "ckpt")])
 
 
