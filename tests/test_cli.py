@@ -366,3 +366,18 @@ def test_a_set_is_encoded_into_shards_once(tmp_path):
         "encode", MODEL, "--flip", "--data", "x", code=2
     )
     assert "Give PICTURES to encode, or a set" in run("encode", MODEL, code=2)
+
+
+def test_samples_by_the_batch_go_on_where_they_stopped(strangers, tmp_path):
+    asked = ["sample", "gauss", "--seed", 1, "--batch", 4, "-o", tmp_path / "out"]
+    run(*asked, "-n", 6, **strangers)
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    assert len(kept) == 6
+    (tmp_path / "out" / "000001.png").unlink()
+    run(*asked, "-n", 10, **strangers)
+    again = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    assert len(set(again.values())) == len(again) == 10
+    assert {name: again[name] for name in kept} == kept
+    other = ["sample", "gauss", "--seed", 2, "--batch", 4, "-o", tmp_path / "out"]
+    assert "holds other samples: seed was 1, is 2" in run(*other, code=2, **strangers)
+    assert "-o FOLDER --seed N" in run("sample", "gauss", "--batch", 4, code=2, **strangers)

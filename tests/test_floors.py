@@ -23,7 +23,7 @@ FLOORS = [
     "loading",
     "parts",
     "__init__",
-    "data codec",
+    "data codec drawing",
     "evaluate parity",
     "train",
     "testing demo advice",

@@ -1,73 +1,49 @@
-"""A Ray cluster on this machine: a head that does no work, and two workers, one of which dies.
+"""A Ray cluster of two workers on this machine, one of which is killed while it encodes a set.
 
-`python cluster.py MODEL DATA FOLDER` under a PYTHONPATH with this folder. FOLDER/report.json says what came of it.
+`python cluster.py MODEL DATA FOLDER` under a PYTHONPATH with this folder writes FOLDER/tokens, and FOLDER/died: the
+process that was killed.
 """
 
-import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from zoo import bulk
-from zoo.data.encoding import Encoding, Span, encode_set
+from zoo.data import encoding
 
-UNITS = [Span("train", 0, first, first + 1) for first in range(12)]
-FATAL = 5  # the unit in whose middle a machine is lost
-QUICK = {  # how soon the others see that it is
-    "RAY_health_check_initial_delay_ms": "0",
-    "RAY_health_check_period_ms": "300",
-    "RAY_health_check_failure_threshold": "3",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+FATAL = 8  # the first picture of the unit in whose middle a worker is killed
 
 
-@dataclass(frozen=True)
-class Deadly:
-    """A job that takes its machine with it, once."""
+class Deadly(encoding.Encoding):
+    """The job, by a process that kills itself once, as one that is out of memory is killed."""
 
-    job: Any
-    marker: str
+    def __reduce__(self):
+        return Deadly, super().__reduce__()[1]
 
     def open(self):
-        work = self.job.open()
+        work, marker = super().open(), Path(os.environ["DIED"])
 
-        def deadly(unit):
-            if unit.first == FATAL and not Path(self.marker).exists():
-                Path(self.marker).write_text(f"{os.getppid()} {os.getpid()}")
-                os.kill(os.getppid(), signal.SIGKILL)  # Ray's own process of that machine
+        def deadly(span):
+            if span.first == FATAL and not marker.exists():
+                marker.write_text(str(os.getpid()))
                 os.kill(os.getpid(), signal.SIGKILL)
-            return work(unit)
+            return work(span)
 
         return deadly
 
 
 def main(model, data, folder):
-    os.environ.update(QUICK)
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "DIED": str(folder / "died")}
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": 80 << 20, "include_dashboard": False},
-    )
+    two = {"num_cpus": 2, "object_store_memory": 160 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=two)
+    encoding.Encoding = Deadly
     try:
-        for _ in range(2):
-            cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
-        job = Encoding(model, data, 16, False, None, None)
-        lossy = Deadly(job, str(folder / "died"))
-        found = list(bulk.run(lossy, UNITS, ray=cluster.address))
-        about = encode_set(
+        encoding.encode_set(
             model, data, folder / "tokens", splits=("train",), batch=4, per_shard=8,
             ray=cluster.address,
         )  # fmt: skip
-        report = {
-            "died": (folder / "died").read_text(),
-            "tokens": [[row.tokens.tolist() for row in rows] for rows in found],
-            "counts": about["counts"],
-        }
-        (folder / "report.json").write_text(json.dumps(report))
     finally:
         cluster.shutdown()
 
