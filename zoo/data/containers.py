@@ -2,7 +2,7 @@
 
     webdataset   a plain tar, member KEY.npy (h, w) the tokens, KEY.mirrored.npy those of the mirrored picture, KEY.json
                  what is known of the picture; KEY counts the pictures of the split. Read by offset in any order:
-                 nothing but the index is in memory. A tar spends 1,536 bytes a member at least.
+                 nothing but the index is in memory. A tar spends 1,024 bytes a member at least.
     parquet      columns tokens and mirrored (lists of integers, row by row), facts (JSON), one row a picture. Read into
                  memory whole, at the width of the integers. Needs pyarrow.
 
