@@ -33,7 +33,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(here, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     done = subprocess.run(
         [sys.executable, cluster.__file__, model, data, str(out)],
-        env=environment, capture_output=True, text=True, timeout=300, check=False,
+        env=environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-8000:]
     assert int((out / "died").read_text()) > 1
