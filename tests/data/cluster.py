@@ -34,7 +34,7 @@ class Deadly(encoding.Encoding):
 
 def main(model, data, folder):
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "DIED": str(folder / "died")}
-    os.environ["RAY_worker_niceness"] = "0"  # Ray says 15, which on a busy core is a standstill
+    os.environ |= {"RAY_worker_niceness": "0"}  # Ray's 15 is a standstill on a busy core
     from ray.cluster_utils import Cluster
 
     two = {"num_cpus": 2, "object_store_memory": 160 << 20, "include_dashboard": False}
