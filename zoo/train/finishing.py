@@ -51,7 +51,7 @@ def finish(
         raise WeightsError(f"{run} has no checkpoint yet. Train it first.")
     recipe = load_recipe(run / RECIPE)
     about = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    tensors, state = checkpoint.read(kept[-1])
+    tensors, state = checkpoint.read(kept[-1], ("model", "ema"))
     dtype = DTYPES[recipe.output.dtype]
     stored = {
         key: tensor.to(dtype) if tensor.is_floating_point() else tensor

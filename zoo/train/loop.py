@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zoo import config_files
 from zoo.train import checkpoint
 from zoo.train.folder import claim, describe
+from zoo.train.parallel import layout
 from zoo.train.processes import left_alone, processes
 from zoo.train.recipe import Recipe, folder_of, load_recipe
 from zoo.train.report import Report
@@ -61,6 +62,7 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     recipe = settle(recipe.with_steps(steps))
     accelerator = processes(recipe)
+    where = layout(recipe, accelerator)
     kept = checkpoint.every(run)
     step = checkpoint.steps_of(kept[-1]) if kept else 0
     if family is None:
@@ -73,14 +75,14 @@ def train(
         config_files.copy(*configured(recipe, folder), run, "[model] config")
     with left_alone(accelerator), Stop(accelerator, max_minutes) as stop:
         net, about = build(recipe, family, step == 0, folder)
-        state = Run(recipe, accelerator, family, net)
+        state = Run(recipe, where, family, net)
         if kept:
             state.restore(kept[-1])
         if accelerator.is_main_process and step == 0:
             describe(run, about, training, recipe.data.name)
         wanted = recipe.data
         batches = ahead(
-            stream(recipe, training, accelerator, step, wanted.batch, wanted.flip, wanted.binarise)
+            stream(recipe, training, where, step, wanted.batch, wanted.flip, wanted.binarise)
         )
         with closing(batches), Report(run, accelerator, step, recipe.train.steps) as report:
             _loop(state, run, step, batches, held_out, report, stop)
