@@ -1,0 +1,105 @@
+"""Captions: zero-shot classification among them, log p a token and caption accuracy, all in closed form."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from words_family import WORDS
+
+import zoo
+from zoo.cli import cli
+from zoo.errors import RequestError
+
+CAPTIONS = ("red", "green", "a dark blue")
+
+
+def drawn(words, count, seed=0):
+    """Pictures of random tokens (B, 4), and the tokens."""
+    tokens = torch.randint(4, (count, 4), generator=torch.Generator().manual_seed(seed))
+    return words.decode(tokens.view(-1, 2, 2)).tensor, tokens
+
+
+def log_p(words, tokens, text):
+    """Log p(t | text), factor by factor."""
+    net, total, last = words.net, 0.0, 4
+    mood = sum(net.mood[WORDS.index(word)] for word in text.split() if word in WORDS)
+    for token in tokens.tolist():
+        logits = (net.next[last] + mood).tolist()
+        total += logits[token] - np.logaddexp.reduce(logits)
+        last = token
+    return total
+
+
+def test_posteriors_among_captions_are_bayes_rule(words):
+    images, tokens = drawn(words, 9)
+    answer = zoo.classify(words, images, captions=CAPTIONS)
+    nats = np.array([[log_p(words, each, text) for text in CAPTIONS] for each in tokens])
+    np.testing.assert_allclose(answer.nats, nats, rtol=1e-12)
+    wanted = np.exp(nats) / np.exp(nats).sum(1, keepdims=True)
+    np.testing.assert_allclose(answer.probabilities, wanted, rtol=1e-10)
+    assert answer.names == CAPTIONS
+    assert answer.best.tolist() == wanted.argmax(1).tolist()
+    assert (answer.kind, answer.over) == ("exact", "tokens")
+    weighed = zoo.classify(words, images, captions=CAPTIONS, prior=[1, 2, 0]).probabilities
+    joint = np.exp(nats) * [1, 2, 0]
+    np.testing.assert_allclose(weighed, joint / joint.sum(1, keepdims=True), rtol=1e-10)
+
+
+def test_the_tokens_of_a_picture_are_found_once(words):
+    images, _ = drawn(words, 5)
+    before = words.net.encoded
+    many = [f"red {'green ' * n}" for n in range(60)]
+    answer = zoo.classify(words, images, captions=many)  # 300 pairs, over the number at once
+    assert words.net.encoded == before + 5
+    for k in (0, 31, 59):
+        alone = words.condition(text=many[k]).log_prob(images).nats
+        torch.testing.assert_close(answer.nats[:, k], alone)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"captions": ["red"]}, "two or more different texts"),
+        ({"captions": "red"}, r"two or more different texts to compare; got \('red',\)"),
+        ({"captions": ["red", "red"]}, "two or more different texts"),
+        ({"captions": ["red", " "]}, "two or more different texts"),
+        ({"captions": CAPTIONS, "labels": [0, 1]}, "labels and captions were both given"),
+        ({"captions": CAPTIONS, "prior": [1, 1]}, "each of the 3"),
+        ({"captions": ["red", "mauve"]}, "this model knows red, green, blue, dark"),
+        ({"labels": [0, 1]}, "no condition 'label'.*Known: text"),
+    ],
+)
+def test_what_is_asked_wrongly(words, options, told):
+    with pytest.raises(RequestError, match=told):
+        zoo.classify(words, drawn(words, 2)[0], **options)
+
+
+def test_a_model_of_labels_knows_no_captions(coins):
+    with pytest.raises(RequestError, match="'text'"):
+        zoo.classify(coins / "bent", torch.ones(1, 1, 2, 2), captions=CAPTIONS)
+
+
+def test_the_command_takes_captions_and_a_file_of_them(words, tmp_path):
+    images, tokens = drawn(words, 3)
+    (tmp_path / "pictures").mkdir()
+    for number, each in enumerate(images.float().add(1).mul(127.5).round().byte()):
+        Image.fromarray(each.permute(1, 2, 0).numpy()).save(tmp_path / "pictures" / f"{number}.png")
+    (tmp_path / "captions.txt").write_text("green\n\na dark blue\n", encoding="utf-8")
+    arguments = ["classify", tmp_path / "pictures", "-m", tmp_path / "words", "--captions", "red",
+                 "--captions-file", tmp_path / "captions.txt"]  # fmt: skip
+    told = CliRunner().invoke(cli, [*map(str, arguments), "--json"], catch_exceptions=False)
+    for row, each in zip(json.loads(told.stdout), tokens, strict=True):
+        nats = [log_p(words, each, text) for text in CAPTIONS]
+        assert row["name"] == CAPTIONS[int(np.argmax(nats))]
+        assert row["label"] == int(np.argmax(nats))
+        assert set(row["probabilities"]) == set(CAPTIONS)
+    text = CliRunner().invoke(cli, [*map(str, arguments)]).stdout
+    assert text.splitlines()[0].split() == ["picture", "caption", "probability", "then"]
+    assert text.splitlines()[-1] == "by log_prob: exact, over tokens"
+    (tmp_path / "latin.txt").write_bytes("grün\nrot\n".encode("latin-1"))
+    arguments = ["classify", tmp_path / "pictures", "-m", "words", "--captions-file"]
+    answer = CliRunner().invoke(cli, [*map(str, arguments), str(tmp_path / "latin.txt")])
+    assert "latin.txt is not UTF-8 text (byte 2)" in str(answer.exception)
