@@ -1,6 +1,8 @@
 """Captions: zero-shot classification among them, log p a token and caption accuracy, all in closed form."""
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from PIL import Image
 from words_family import WORDS
 
 import zoo
+from zoo import evaluate as measuring
 from zoo.cli import cli
-from zoo.errors import RequestError
+from zoo.errors import DataError, RequestError, Unsupported
+from zoo.evaluate.gauges import usual
 
 CAPTIONS = ("red", "green", "a dark blue")
 
@@ -103,3 +107,76 @@ def test_the_command_takes_captions_and_a_file_of_them(words, tmp_path):
     arguments = ["classify", tmp_path / "pictures", "-m", "words", "--captions-file"]
     answer = CliRunner().invoke(cli, [*map(str, arguments), str(tmp_path / "latin.txt")])
     assert "latin.txt is not UTF-8 text (byte 2)" in str(answer.exception)
+
+
+@pytest.fixture
+def pairs(words):
+    """120 pictures with 108 different captions: how often each colour is named."""
+    images, _ = drawn(words, 120, seed=1)
+    pictures = ((images + 1) * 127.5).round().byte()
+    named = [" ".join(["red"] * a + ["green"] * b + ["blue"] * c)
+             for a in range(5) for b in range(5) for c in range(5)][1:109]  # fmt: skip
+    return [{"image": each, "caption": named[n % 108]} for n, each in enumerate(pictures)]
+
+
+def test_log_p_a_token_is_the_mean_over_pictures(words, pairs):
+    (metric,) = measuring.evaluate(words, pairs, ["log-p-per-token"], batch_size=50)
+    tokens = words.encode(torch.stack([each["image"] for each in pairs]) / 127.5 - 1).flatten(1)
+    wanted = [
+        log_p(words, row, pair["caption"]) / 4 for row, pair in zip(tokens, pairs, strict=True)
+    ]
+    assert metric.value == pytest.approx(np.mean(wanted), rel=1e-12)
+    assert metric.se == pytest.approx(np.std(wanted, ddof=1) / math.sqrt(120))
+    assert (metric.name, metric.unit, metric.count) == ("log p per token", "nats", 120)
+    assert metric.settings["kind"] == "exact"
+    assert metric.settings["tokens a picture"] == 4
+
+
+def test_caption_accuracy_is_by_the_stated_rule(words, pairs):
+    before = words.net.encoded
+    found = measuring.evaluate(
+        words, pairs, ["caption-accuracy", "log-p-per-token"], count=12, batch_size=5
+    )
+    assert words.net.encoded == before + 12
+    different = list(dict.fromkeys(pair["caption"] for pair in pairs))
+    right = []
+    for number in range(0, 120, 10):
+        own = pairs[number]["caption"]
+        row = words.encode(pairs[number]["image"][None] / 127.5 - 1).flatten()
+        j, m = different.index(own), len(different)
+        others = [different[(j + 1 + i * (m - 1) // 99) % m] for i in range(99)]
+        assert len({own, *others}) == 100
+        most = max(log_p(words, row, each) for each in others)
+        right.append(log_p(words, row, own) > most)
+    assert found[0].value == pytest.approx(100 * np.mean(right))
+    assert found[0].settings["captions"] == 100
+    assert "spread evenly" in found[0].settings["others"]
+    assert [each.name for each in found] == ["caption accuracy", "log p per token"]
+
+
+def test_a_caption_that_fits_is_found(words):
+    """Pictures of the colour that is named, most of all: the right one among the hundred."""
+    pairs = [
+        {"image": words.decode(torch.full((1, 2, 2), n % 3)).tensor[0].add(1).mul(127.5).byte(),
+         "caption": " ".join([WORDS[n % 3]] * (9 - n if n < 3 else 1) + [f"number-{n}"])}
+        for n in range(100)
+    ]  # fmt: skip
+    (metric,) = measuring.evaluate(words, pairs[:100], ["caption-accuracy"], batch_size=50)
+    assert metric.value == 3.0  # the three that name it most; all others have a better one
+
+
+def test_what_caption_metrics_need(words, pairs, blocks, coins):
+    assert usual(replace(words.card, config={"text": {}})) == (
+        "log-p-per-token",
+        "caption-accuracy",
+    )
+    assert usual(words.card) == ("nats",)
+    with pytest.raises(DataError, match="among 100, and the split has 99 different"):
+        measuring.evaluate(words, pairs[:99], ["caption-accuracy"])
+    with pytest.raises(DataError, match=r"no caption of 1 of its 2 .*number 1 is the first"):
+        measuring.evaluate(words, [pairs[0], {"image": pairs[1]["image"]}], ["log-p-per-token"])
+    with pytest.raises(Unsupported, match="over 8-bit pixels, so no caption accuracy"):
+        measuring.evaluate(blocks, pairs, ["caption-accuracy"])
+    deaf = replace(words, card=replace(words.card, hooks=("log_prob",)))
+    with pytest.raises(Unsupported, match="takes no conditions"):
+        measuring.evaluate(deaf, pairs, ["log-p-per-token"])

@@ -62,7 +62,8 @@ def evaluate(
     """Measure each MODEL on held-out pictures; several are put into one table.
 
     Metrics: psnr ssim lpips lpips-vgg fd codebook rate speed fd-samples, and of log_prob
-    bits-per-dim nats accuracy (of the classifier that Bayes' rule makes of it).
+    bits-per-dim nats accuracy (of the classifier that Bayes' rule makes of it); of text-to-image
+    models of tokens log-p-per-token and caption-accuracy (the right caption among 100).
     """
     from zoo.evaluate import run_all
 
