@@ -1,8 +1,8 @@
 """What a gauge is: it takes batches of what a model made of pictures, and gives readings.
 
 A gauge says what it needs of the model (`rebuilt`, `tokens`, `bits`, `nats`, `classes`, `samples`,
-`given`, with `among` given many captions) and of the set (`labels`), and `evaluate` runs only those parts of it. A family's new metric is one
-such class and one line in `zoo.evaluate.gauges.GAUGES`.
+`given`, with `among` given many captions) and of the set (`labels`), and `evaluate` runs only those
+parts of it. A family's new metric is one such class and one line in `zoo.evaluate.gauges.GAUGES`.
 """
 
 from __future__ import annotations
