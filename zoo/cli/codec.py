@@ -64,7 +64,7 @@ def compress(
             "archives of their own."
         )
     from zoo.codec import Picture, pack, unpack
-    from zoo.codec.lossy import tokenizer_of
+    from zoo.codec.tokens import tokenizer_of
     from zoo.hub import HF
 
     given = [Picture.open(file) for file in files]

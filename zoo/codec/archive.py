@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.codec import autoregressive, bitsback
-from zoo.codec import lossy as tokens
+from zoo.codec import autoregressive, bitsback, tokens
 from zoo.codec.claims import bearable, numbers
 from zoo.codec.coder import AUTOREGRESSIVE, LATENT, Coder, request_text
 from zoo.codec.intervals import Array

@@ -50,7 +50,7 @@ class Facts:
         pads: colour outside of each picture; b"" where its tiles fit.
         checks: CHECK bytes of each picture's digest.
         contents: BLAKE2b of all digests of pictures.
-        lossy: digests are of tokens, and pictures what these decode to (zoo.codec.lossy).
+        lossy: digests are of tokens, and pictures what these decode to (zoo.codec.tokens).
     """
 
     model: str
