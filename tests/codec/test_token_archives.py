@@ -15,7 +15,7 @@ import zoo
 from zoo.cli import cli
 from zoo.codec import Picture, pack, stream, unpack
 from zoo.errors import CodecError, RequestError, WeightsError
-from zoo.images import from_uint8
+from zoo.images import from_uint8, to_uint8
 
 
 def given(count, height=8, width=8):
@@ -34,7 +34,7 @@ def test_pictures_come_back_as_their_tokens_decode(words, text):
     pictures = given(70)
     packed = pack(model, pictures, lossy=True)
     for back in (unpack(packed.data, words), unpack(packed.data)):
-        wanted = words.decode(tokens_of(words, pictures)).uint8()
+        wanted = to_uint8(words.decode(tokens_of(words, pictures)).tensor)
         assert torch.equal(torch.from_numpy(np.stack([each.pixels for each in back])), wanted)
         assert [each.name for each in back] == [each.name for each in pictures]
     assert any((one.pixels != two.pixels).any() for one, two in zip(back, pictures, strict=True))
@@ -46,9 +46,9 @@ def test_pictures_come_back_as_their_tokens_decode(words, text):
 
 
 def test_a_caption_that_fits_makes_tokens_cheaper(words):
-    blue = words.decode(torch.full((9, 2, 2), 2))
+    blue = to_uint8(words.decode(torch.full((9, 2, 2), 2)).tensor).numpy()
     ideal = [
-        pack(words.condition(text=text), [Picture(each, "RGB") for each in blue.uint8().numpy()],
+        pack(words.condition(text=text), [Picture(each, "RGB") for each in blue],
              lossy=True).ideal
         for text in ("blue", "red")
     ]  # fmt: skip
