@@ -161,7 +161,7 @@ def words(tmp_path, monkeypatch):
     card = Card(
         name="words", family="words", version="1.0.0", config={}, image=(3, 8, 8), latent=(2, 2),
         latent_kind="tokens", codes=4, license="mit", log_prob=Density("exact", "tokens"),
-        hooks=("condition", "encode", "decode", "log_prob"), body="# words\n\nFour colours.\n",
+        hooks=("condition", "encode", "decode", "sample", "log_prob"), body="# words\n\nFour colours.\n",
     )  # fmt: skip
     Model(card, words_family.Words(), plugins.family("words")).save(tmp_path / "words")
     return zoo.load(tmp_path / "words", dtype=torch.float64)

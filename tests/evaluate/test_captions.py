@@ -16,6 +16,7 @@ from zoo import evaluate as measuring
 from zoo.cli import cli
 from zoo.errors import DataError, RequestError, Unsupported
 from zoo.evaluate.gauges import usual
+from zoo.evaluate.measure import captions_for, made
 
 CAPTIONS = ("red", "green", "a dark blue")
 
@@ -180,3 +181,13 @@ def test_what_caption_metrics_need(words, pairs, blocks, coins):
     deaf = replace(words, card=replace(words.card, hooks=("log_prob",)))
     with pytest.raises(Unsupported, match="takes no conditions"):
         measuring.evaluate(deaf, pairs, ["log-p-per-token"])
+
+
+def test_samples_are_drawn_given_each_picture_s_caption(words, pairs):
+    captions = [[" ".join([WORDS[n % 4]] * 9)] for n in range(8)]
+    pictures = torch.stack([each["image"] for each in pairs[:8]])
+    batch = made(words, pictures, frozenset({"pictured"}), 3, 0, captions)
+    tokens = words.encode(batch.need("pictured") / 127.5 - 1).flatten(1)
+    assert tokens.tolist() == [[n % 4] * 4 for n in range(8)]
+    given = captions_for(pairs, frozenset({"pictured"}))([4, 7])
+    assert given == [[pairs[4]["caption"]], [pairs[7]["caption"]]]

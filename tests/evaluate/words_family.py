@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import zoo
+from zoo import rng
 from zoo.errors import RequestError
 from zoo.options import one_each, read
 
@@ -84,6 +85,17 @@ def encode(net, images):
 @zoo.hookimpl
 def decode(net, latents):
     return net.pictures(latents.flatten(1))
+
+
+@zoo.hookimpl
+def sample(net, count, cond, generator):
+    walk, drawn = net.walk(count, cond), []
+    streams = rng.streams(generator, count)
+    for _ in range(net.length):
+        rows = zip(walk.probabilities(), streams, strict=True)
+        drawn.append(torch.cat([torch.multinomial(row, 1, generator=g) for row, g in rows]))
+        walk.push(drawn[-1])
+    return net.pictures(torch.stack(drawn, 1))
 
 
 @zoo.hookimpl

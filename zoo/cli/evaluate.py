@@ -63,7 +63,8 @@ def evaluate(
 
     Metrics: psnr ssim lpips lpips-vgg fd codebook rate speed fd-samples, and of log_prob
     bits-per-dim nats accuracy (of the classifier that Bayes' rule makes of it); of text-to-image
-    models of tokens log-p-per-token and caption-accuracy (the right caption among 100).
+    models of tokens log-p-per-token and caption-accuracy (the right caption among 100), and of any
+    that take text fd-captions (of samples given the held-out captions).
     """
     from zoo.evaluate import run_all
 

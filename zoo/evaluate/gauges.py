@@ -101,8 +101,14 @@ class Perceptual:
         return [Reading(f"LPIPS ({self.net.net})", mean, "", se, {"version": "0.1"})]
 
 
+OF = {"rebuilt": "", "samples": " of samples", "pictured": " of samples given captions"}
+
+
 class Frechet:
-    """Frechet distance of the originals' features to those of reconstructions, or of samples."""
+    """Frechet distance of the originals' features to those of reconstructions, or of samples.
+
+    `of`: "rebuilt", "samples", or "pictured", a sample given each picture's caption.
+    """
 
     def __init__(self, card: Card, device: torch.device, of: str) -> None:
         self.needs, self.of = frozenset({of}), of
@@ -118,7 +124,7 @@ class Frechet:
 
     def readings(self) -> list[Reading]:
         """Give the distance, which depends on the count: too high from few pictures."""
-        name = f"FD-{NAME}" + (" of samples" if self.of == "samples" else "")
+        name = f"FD-{NAME}" + OF[self.of]
         note = {"features": "1280 pooled, 260 px bicubic", "bias": "too high from few pictures"}
         return [Reading(name, distance_of(self.real, self.made), "", None, note)]
 
@@ -205,6 +211,7 @@ GAUGES: dict[str, Callable[[Card, torch.device], Gauge]] = {
     "lpips-vgg": lambda card, device: Perceptual(card, device, "vgg"),
     "fd": lambda card, device: Frechet(card, device, "rebuilt"),
     "fd-samples": lambda card, device: Frechet(card, device, "samples"),
+    "fd-captions": lambda card, device: Frechet(card, device, "pictured"),
     "codebook": Codebook,
     "rate": Rate,
     "speed": Speed,

@@ -83,7 +83,7 @@ def captions_for(
     data: Pictures, needs: frozenset[str]
 ) -> Callable[[Sequence[int]], list[list[str]]]:
     """What gives items of a set, by their numbers, the captions that gauges need. Raises DataError."""
-    if "given" not in needs:
+    if not needs & {"given", "pictured"}:
         return lambda numbers: []
     choices, among = Choices(data), AMONG if "among" in needs else 1
     return lambda numbers: choices.rows(numbers, among)
@@ -121,10 +121,10 @@ def made(
 ) -> Batch:
     """What gauges need of the model's work on a batch whose first picture is number `first`.
 
-    `captions` are those to give each picture, its own first, where `given` is needed.
+    `captions` are those to give each picture, its own first, where `given` or `pictured` is needed.
     """
     images = from_uint8(pictures).to(model.device)
-    back = tokens = bits = nats = classes = samples = given = None
+    back = tokens = bits = nats = classes = samples = pictured = given = None
     begun = _settle(model.device)
     if "rebuilt" in needs:
         back, tokens = rebuilt(model, images)
@@ -138,10 +138,13 @@ def made(
         classes = classify(model, images, seed=seed).best.cpu()
     if "given" in needs:
         given = nats_given(model, images, "text", captions, seed)
+    if "pictured" in needs:
+        told = model.condition(text=[row[0] for row in captions])
+        pictured = to_uint8(_plain(told.sample(len(pictures), seed=seed))).cpu()
     if "samples" in needs:
         samples = to_uint8(_plain(drawn(model, len(pictures), seed, first))).cpu()
     return Batch(
-        pictures, back, tokens, bits, nats, classes, samples=samples, given=given,
+        pictures, back, tokens, bits, nats, classes, samples=samples, pictured=pictured, given=given,
         seconds=seconds,
     )  # fmt: skip
 
