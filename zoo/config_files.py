@@ -58,7 +58,9 @@ def copy(config: Mapping[str, Any], source: Path, target: Path, whose: str) -> N
 
 def _read(name: str, folder: Path | None, whose: str) -> Any:
     if not safe_path(name):
-        raise CardError(f"{whose}: config names the file {name!r}, which is no plain path inside its folder.")
+        raise CardError(
+            f"{whose}: config names the file {name!r}, which is no plain path inside its folder."
+        )
     if folder is None:
         raise CardError(
             f"{whose}: config takes the content of {name!r}, but there is no folder to find it in. Put the content in "

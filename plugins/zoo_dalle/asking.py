@@ -1,11 +1,11 @@
 """What can be asked: a text, a class, another picture's tokens, and a picture whose first rows are given.
 
-    text="noto: red apple"        or a list, one a picture
-    label=3                       or a list
-    features=(B, L, D)            a caption's, of the encoder the net was trained with
-    tokens=(B, h', w') int64      another picture's tokens, or
-    picture=images                that picture, where the net has a part that makes its tokens
-    prefix=images, rows=4         the first rows of tokens of a picture (of `rows` rows; any of the above beside it)
+text="noto: red apple"        or a list, one a picture
+label=3                       or a list
+features=(B, L, D)            a caption's, of the encoder the net was trained with
+tokens=(B, h', w') int64      another picture's tokens, or
+picture=images                that picture, where the net has a part that makes its tokens
+prefix=images, rows=4         the first rows of tokens of a picture (of `rows` rows; any of the above beside it)
 """
 
 from __future__ import annotations
@@ -47,8 +47,15 @@ def asked(net: DalleModel, request: Mapping[str, Any], batch: int) -> Asked:
     Raises RequestError for what is not known, does not exist or does not fit the net.
     """
     wanted = options.read(
-        request, "condition", text=None, label=None, tokens=None, picture=None, features=None,
-        prefix=None, rows=None,
+        request,
+        "condition",
+        text=None,
+        label=None,
+        tokens=None,
+        picture=None,
+        features=None,
+        prefix=None,
+        rows=None,
     )
     needs = net.given.asks
     for name in ("text", "label", "tokens", "picture", "features"):
@@ -88,7 +95,9 @@ def texts(given: Any, batch: int) -> tuple[str, ...]:
     entries = tuple(given) if isinstance(given, list | tuple) else (given,)
     for entry in entries:
         if not isinstance(entry, str):
-            raise RequestError(f"text is a sentence, or a list of one a picture; got {_short(entry)}.")
+            raise RequestError(
+                f"text is a sentence, or a list of one a picture; got {_short(entry)}."
+            )
     return options.one_each(entries, batch, "text")
 
 

@@ -27,12 +27,12 @@ class Captions(nn.Module):
     null: ClassVar[bool] = True
     absent: Tensor
 
-    def __init__(
-        self, width: int, null: bool, length: int, features: int, rows: int = 120
-    ) -> None:
+    def __init__(self, width: int, null: bool, length: int, features: int, rows: int = 120) -> None:
         super().__init__()
         if rows < length:
-            raise ValueError(f"captions of {length} positions need as many rows for none; there are {rows}")
+            raise ValueError(
+                f"captions of {length} positions need as many rows for none; there are {rows}"
+            )
         self.length, self.features = length, features
         self.inward = nn.Linear(features, width, bias=False)
         self.outward = nn.Linear(width, width, bias=False)
@@ -42,7 +42,9 @@ class Captions(nn.Module):
         """(B, L, D) to (B, L, C)."""
         void = given.isnan().any(-1, keepdim=True)
         found = torch.where(void, self.absent[: given.shape[1]].to(given), given)
-        out: Tensor = self.outward(F.gelu(self.inward(found.to(self.inward.weight)), approximate="tanh"))
+        out: Tensor = self.outward(
+            F.gelu(self.inward(found.to(self.inward.weight)), approximate="tanh")
+        )
         return out
 
     def nothing(self, batch: int) -> Tensor:

@@ -99,7 +99,9 @@ def scorer(model: Model, text: str) -> Callable[[Images], Tensor]:
     def score(images: Images) -> Tensor:
         pictures = images.tensor.to(model.device, model.dtype)
         if pictures.shape[-2:] != (net.side, net.side):
-            pictures = F.interpolate(pictures, (net.side, net.side), mode="bilinear", antialias=True)
+            pictures = F.interpolate(
+                pictures, (net.side, net.side), mode="bilinear", antialias=True
+            )
         seen = net.pictures((pictures + 1) / 2)
         return (net.texts(ids, mask) * seen).sum(-1) * net.temperature.exp()
 

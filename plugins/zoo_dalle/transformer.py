@@ -240,7 +240,9 @@ class Transformer(nn.Module):
     def _view(self, pattern: str, start: int, length: int, allowed: Tensor | None) -> View:
         stop = start + length
         rotation = self._rotation(start, stop)
-        plain = (pattern == "full" or stop <= self.prefix) and not self.shape.unmasked  # causal and no more
+        plain = (
+            pattern == "full" or stop <= self.prefix
+        ) and not self.shape.unmasked  # causal and no more
         if allowed is None and plain and start == 0:
             return View(None, True, rotation, None)
         if allowed is None and start == 0 and pattern in self.kernels:

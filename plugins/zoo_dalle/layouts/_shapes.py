@@ -39,7 +39,9 @@ def square(tokens: int, what: str) -> tuple[int, int]:
     return side, side
 
 
-def mingpt(keys: Keys, prefix: str, heads: int) -> tuple[dict[str, Any], dict[str, str], dict[str, list[Piece]]]:
+def mingpt(
+    keys: Keys, prefix: str, heads: int
+) -> tuple[dict[str, Any], dict[str, str], dict[str, list[Piece]]]:
     """Of minGPT's blocks under `prefix`: the Shape's options, what is renamed, and what is pieced together.
 
     Source: taming-transformers, taming/modules/transformer/mingpt.py (MIT); minDALL-E has the same.
@@ -51,7 +53,9 @@ def mingpt(keys: Keys, prefix: str, heads: int) -> tuple[dict[str, Any], dict[st
             raise ForeignError(f"the checkpoint lacks {first}{name}; it is incomplete")
     hidden, width = keys[f"{first}mlp.0.weight"]
     if width % heads:
-        raise ForeignError(f"the configuration says {heads} heads, which do not divide the width {width}")
+        raise ForeignError(
+            f"the configuration says {heads} heads, which do not divide the width {width}"
+        )
     rename, pieces = {}, {}
     for layer in range(depth):
         theirs, ours = f"{prefix}blocks.{layer}.", f"transformer.blocks.{layer}."

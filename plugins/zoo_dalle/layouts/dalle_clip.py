@@ -11,7 +11,12 @@ from zoo.errors import ForeignError
 from zoo_dalle.layouts._shapes import Keys, agree
 from zoo_dalle.layouts.dalle_pytorch import blocks
 
-_SIGNS = ("text_emb.weight", "to_text_latent.weight", "to_visual_latent.weight", "to_visual_embedding.weight")
+_SIGNS = (
+    "text_emb.weight",
+    "to_text_latent.weight",
+    "to_visual_latent.weight",
+    "to_visual_embedding.weight",
+)
 _NAMES = {
     "text_emb.weight": "text_embedding.weight",
     "text_pos_emb.weight": "text_places",
@@ -47,7 +52,10 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         agree(name, config.get(name), found)
     rename, transforms = dict(_NAMES), {}
     sides = {}
-    for theirs, ours, name in (("text_", "text_net.", "text"), ("visual_", "picture_net.", "visual")):
+    for theirs, ours, name in (
+        ("text_", "text_net.", "text"),
+        ("visual_", "picture_net.", "visual"),
+    ):
         found, changes, depth = blocks(keys, f"{theirs}transformer.", f"{ours}blocks.")
         rename |= found
         transforms |= changes

@@ -82,10 +82,13 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         rename["text_pos_emb.weight"] = "places.places"
         for number, name in enumerate(("rows", "columns")):
             theirs = next(
-                (key for dot in "._" if (key := f"image_pos_emb.weights{dot}{number}") in keys), None
+                (key for dot in "._" if (key := f"image_pos_emb.weights{dot}{number}") in keys),
+                None,
             )
             if theirs is None:
-                raise ForeignError(f"the checkpoint lacks image_pos_emb.weights.{number}; it is incomplete")
+                raise ForeignError(
+                    f"the checkpoint lacks image_pos_emb.weights.{number}; it is incomplete"
+                )
             rename[theirs], transforms[f"places.{name}"] = f"places.{name}", "rows"
     shape = {**_shape(keys, options, layers), "positions": "axial" if table else "none"}
     size = (int((vae or {}).get("image_size") or 256),) * 2
@@ -103,7 +106,13 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         rename=rename,
         transforms=transforms,
         pieces=pieces,
-        dropped=("transformer.pos_emb", "text_emb.linear.*", "image_emb.linear.*", "logits_mask", "*.static_mask"),
+        dropped=(
+            "transformer.pos_emb",
+            "text_emb.linear.*",
+            "image_emb.linear.*",
+            "logits_mask",
+            "*.static_mask",
+        ),
         parts={"tokenizer": _tokenizer(keys, vae, size)},
         image=(int((vae or {}).get("channels") or 3), *size),
         latent=grid,
@@ -142,7 +151,9 @@ def _shape(keys: Keys, options: Mapping[str, Any], layers: int) -> dict[str, Any
     heads, head = int(options.get("heads", 8)), int(options.get("dim_head", 64))
     qkv = next(shape for key, shape in keys.items() if key.endswith("to_qkv.weight"))
     agree(f"3 heads dim_head with {heads} heads of {head}", 3 * heads * head, qkv[0])
-    up = next(shape for key, shape in keys.items() if LAYER.match(key) and key.endswith(".net.0.weight"))
+    up = next(
+        shape for key, shape in keys.items() if LAYER.match(key) and key.endswith(".net.0.weight")
+    )
     reversible = any(key.startswith("transformer.layers.blocks.") for key in keys)
     agree("reversible", options.get("reversible"), reversible)
     sandwich = any(key.endswith(".norm_out.weight") for key in keys)
@@ -190,7 +201,9 @@ def _grid(keys: Keys, length: int, vae: Mapping[str, Any] | None) -> tuple[int, 
     if vae:
         side = int(vae.get("image_size", 256)) // 2 ** int(vae.get("num_layers", 3))
         return side, side
-    raise ForeignError("how many image tokens there are is in no tensor: put `vae_params` into its config.json")
+    raise ForeignError(
+        "how many image tokens there are is in no tensor: put `vae_params` into its config.json"
+    )
 
 
 def _tokenizer(keys: Keys, vae: Mapping[str, Any] | None, size: tuple[int, int]) -> Within:

@@ -13,7 +13,11 @@ from zoo.adoption import Adoption, Piece
 from zoo.errors import ForeignError
 from zoo_dalle.layouts._shapes import EXACT, Keys, agree, count, square
 
-_SIGNS = ("tok_embeddings.weight", "layers.0.attention.wqkv.weight", "layers.0.feed_forward.w3.weight")
+_SIGNS = (
+    "tok_embeddings.weight",
+    "layers.0.attention.wqkv.weight",
+    "layers.0.feed_forward.w3.weight",
+)
 _CLASSES = "cls_embedding.embedding_table.weight"
 _CAPTION = "cls_embedding.cap_proj.fc1.weight"
 _BLOCK = {
@@ -43,9 +47,15 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
     agree("n_layer", config.get("n_layer"), depth)
     agree("vocab_size", config.get("vocab_size"), codes)
     if width % heads:
-        raise ForeignError(f"the configuration says {heads} heads, which do not divide the width {width}")
+        raise ForeignError(
+            f"the configuration says {heads} heads, which do not divide the width {width}"
+        )
     rows = (heads + 2 * kv_heads) * (width // heads)
-    agree(f"(n_head + 2 n_kv_head) channels with {heads} and {kv_heads} heads", rows, keys[_SIGNS[1]][0])
+    agree(
+        f"(n_head + 2 n_kv_head) channels with {heads} and {kv_heads} heads",
+        rows,
+        keys[_SIGNS[1]][0],
+    )
     grid = square(int(config.get("block_size") or 256), "block_size")
     rename = {
         "tok_embeddings.weight": "image_codes.embedding.weight",

@@ -57,7 +57,9 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         )
     codes, factor, side = stage(params.get("first_stage_config"), keys, FIRST)
     if codes > vocabulary:
-        raise ForeignError(f"the first stage has {codes} codes, but the transformer {vocabulary} tokens")
+        raise ForeignError(
+            f"the first stage has {codes} codes, but the transformer {vocabulary} tokens"
+        )
     given = condition(params, keys, block, vocabulary, factor, side)
     cells = min((side // factor) ** 2, block + 1 - given.length)
     grid = (isqrt(cells), isqrt(cells))
@@ -67,7 +69,9 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         )
     total = given.length + grid[0] * grid[1]
     places = [Piece("transformer.pos_emb", 0, min(total, block), "rows")]
-    if total > block:  # the last token of a picture is never looked at, so its place is of no account
+    if (
+        total > block
+    ):  # the last token of a picture is never looked at, so its place is of no account
         places.append(Piece("transformer.pos_emb", block - 1, block, "rows"))
     pieces["places.places"] = places
     table, transforms = "transformer.tok_emb.weight", {}
@@ -88,7 +92,9 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
     if codes < vocabulary:
         notes.append(f"{vocabulary} tokens share a table; pictures have the first {codes} of them.")
     if float(params.get("pkeep", 1.0)) <= 0:
-        raise ForeignError("pkeep 0: a model of noise alone, which draws all tokens at once, is not supported")
+        raise ForeignError(
+            "pkeep 0: a model of noise alone, which draws all tokens at once, is not supported"
+        )
     return Adoption(
         layout="taming-net2net",
         config={
@@ -127,11 +133,19 @@ def options(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def stage(config: Any, keys: Keys, prefix: str) -> tuple[int, int, int]:
     """A VQ model's codes, pixels a cell, and pixels a side of its pictures."""
-    names = (f"{prefix}quantize.used", f"{prefix}quantize.embedding.weight", f"{prefix}quantize.embed.weight")
+    names = (
+        f"{prefix}quantize.used",
+        f"{prefix}quantize.embedding.weight",
+        f"{prefix}quantize.embed.weight",
+    )
     codes = next((keys[name][0] for name in names if name in keys), None)
     if codes is None:
-        raise ForeignError(f"the checkpoint has no VQ model under {prefix!r} ({names[1]} is not there)")
-    levels = {key[len(prefix) :].split(".")[2] for key in keys if key.startswith(f"{prefix}encoder.down.")}
+        raise ForeignError(
+            f"the checkpoint has no VQ model under {prefix!r} ({names[1]} is not there)"
+        )
+    levels = {
+        key[len(prefix) :].split(".")[2] for key in keys if key.startswith(f"{prefix}encoder.down.")
+    }
     params = config.get("params") or {} if isinstance(config, Mapping) else {}
     resolution = (params.get("ddconfig") or {}).get("resolution") or 256
     return codes, 2 ** (len(levels) - 1), int(resolution)
@@ -170,7 +184,9 @@ def condition(
         return Condition({"picture": asked}, length, vocabulary, notes=told)
     prefix = FIRST if target == _LIKE_FIRST else SECOND
     if not any(key.startswith(f"{prefix}encoder.") for key in keys):
-        raise ForeignError(f"a condition stage {target or named!r} is not known, and the file has no {SECOND}encoder")
+        raise ForeignError(
+            f"a condition stage {target or named!r} is not known, and the file has no {SECOND}encoder"
+        )
     if target == _LIKE_FIRST:
         named = params.get("first_stage_config")
     codes, cell, own = stage(named, keys, prefix)
@@ -179,7 +195,9 @@ def condition(
     asked = {"codes": codes, "grid": list(grid), "part": "condition"}
     within = Within(prefix, _bare(named), (pixels, pixels))
     left = (f"{SECOND}*",) if target == _LIKE_FIRST else ()
-    return Condition({"picture": asked}, grid[0] * grid[1], codes, None, {"condition": within}, left)
+    return Condition(
+        {"picture": asked}, grid[0] * grid[1], codes, None, {"condition": within}, left
+    )
 
 
 def _bare(config: Any) -> Mapping[str, Any] | None:

@@ -46,7 +46,10 @@ class LlamaGenRunner:
 
 def _drawn(net: DalleModel, case: Case, asked: Asked, name: str, steps: int) -> Tensor:
     """Greedy tokens (B, steps); the name of the output says how strong guidance is and where it ends."""
-    words = {each.rstrip("0123456789."): each.lstrip("abcdefghijklmnopqrstuvwxyz") for each in name.split("_")}
+    words = {
+        each.rstrip("0123456789."): each.lstrip("abcdefghijklmnopqrstuvwxyz")
+        for each in name.split("_")
+    }
     scale, last = float(words.get("cfg") or 1), int(words.get("interval") or -1)
     batch = len(case.inputs["cond"])
     walks = [net.walk(batch, asked)]

@@ -26,7 +26,10 @@ class Stream:
 
     def __init__(self, case: Case, net: DalleModel, prefix: int) -> None:
         state = case.weights()
-        self.table, self.head = state["transformer.tok_emb.weight"], state["transformer.head.weight"]
+        self.table, self.head = (
+            state["transformer.tok_emb.weight"],
+            state["transformer.head.weight"],
+        )
         self.places = state["transformer.pos_emb"][0]  # (block, C)
         self.net = Transformer(net.transformer.shape, prefix, (1, len(self.places) - prefix))
         self.net.load_state_dict(net.transformer.state_dict())
@@ -95,7 +98,9 @@ def condition(case: Case, model: Model, batch: int) -> Tensor:
     if given.asks == "":
         begin = int(params.get("sos_token") or 0)
         return torch.full((batch, 1), begin)
-    asked = next((case.inputs[name] for name in ("c", "cond", "condition") if name in case.inputs), None)
+    asked = next(
+        (case.inputs[name] for name in ("c", "cond", "condition") if name in case.inputs), None
+    )
     if asked is None:
         return cast(Tensor, given.nothing(batch))
     if given.asks == "label":
