@@ -16,3 +16,17 @@ def openai(channels: int, outputs: int, said: Mapping[str, Any]) -> dict[str, An
         "variance": "learned-range" if outputs == 2 * channels else "beta",
     }
     return process
+
+
+def diffusers(
+    channels: int, outputs: int, scheduler: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Of a diffusers scheduler's configuration; DDPM's without one."""
+    said = scheduler or {}
+    kinds = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
+    return {
+        "schedule": said.get("beta_schedule", "linear"),
+        "steps": int(said.get("num_train_timesteps", 1000)),
+        "prediction": kinds[said.get("prediction_type", "epsilon")],
+        "variance": "learned-range" if outputs == 2 * channels else "beta",
+    }

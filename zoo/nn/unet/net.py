@@ -36,8 +36,9 @@ class UNet(nn.Module):
     attention  `Attending`'s options, `residual` `Residual`'s
     down, up   how levels are resampled (`zoo.nn.unet.options` DOWN and UP), one for all or one a step
     middle     whether there is one; `middle_scale` divides its residual sums
-    classes    labels 0 ... classes - 1, plus with `null` the label `classes`, for none; `labels` says how they are
-               embedded: rows of a "table", like times ("time"), or given as a "vector" (B, embed)
+    classes    labels 0 ... classes - 1, plus with `null` the label `classes`, for none
+    labels     how labels are embedded: as rows of a "table" (which needs `classes`), like times ("time"), or not at
+               all, being vectors (B, embed) already ("vector")
     low        channels of a small picture, made as large as x (bilinearly) and seen beside it
     low_level  whether the level of noise on it, in the units of t, is told too
     centre     maps x from [0, 1] to [-1, 1] first
@@ -60,7 +61,7 @@ class UNet(nn.Module):
         middle_scale: float = 1.0,
         classes: int = 0,
         null: bool = False,
-        labels: Labels = "table",
+        labels: Labels | None = None,
         low: int = 0,
         low_level: bool = False,
         centre: bool = False,
@@ -73,10 +74,12 @@ class UNet(nn.Module):
         self.classes, self.null, self.low, self.centre = classes, null, low, centre
         self.activation = ACTIVATIONS[options.activation]
         self.time = TimeEmbedding(**said)
-        self.labels = labels if classes else None
+        self.labels = labels or ("table" if classes else None)
         if self.labels == "table":
             self.label = nn.Embedding(classes + null, embed)
         elif self.labels == "time":
+            if self.time.kind != "sinusoid":
+                raise ValueError(f"labels like times go with sinusoids, not {self.time.kind!r}")
             self.label_time = TimeEmbedding(**said)
         elif self.labels not in (None, "vector"):
             raise ValueError(f"unknown labels {labels!r}; there are 'table', 'time' and 'vector'")
