@@ -49,7 +49,9 @@ class Conditions(nn.Module):
             return e
         if label is None:
             if not self.null:
-                raise ValueError(f"the net needs a label for each picture, 0 ... {self.classes - 1}")
+                raise ValueError(
+                    f"the net needs a label for each picture, 0 ... {self.classes - 1}"
+                )
             label = torch.full((len(t),), self.classes, device=t.device)
         out: Tensor = e + self.label(label)
         return out
@@ -233,7 +235,8 @@ def positions(
     rates = torch.arange(quarter, dtype=torch.float64, device=device) / quarter
     rates = 10000.0**-rates
     rows, columns = (
-        (torch.arange(n, dtype=torch.float32, device=device) / (n / made_for)).double() for n in grid
+        (torch.arange(n, dtype=torch.float32, device=device) / (n / made_for)).double()
+        for n in grid
     )
     of = [torch.outer(places, rates) for places in (rows, columns)]
     row, column = (torch.cat([each.sin(), each.cos()], dim=1) for each in of)

@@ -9,7 +9,6 @@ has attention or changes the width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +99,9 @@ def walk(keys: Keys, levels: int | None = None) -> Found:
     embed, width = keys["time_embed.0.weight"]
     found.move(keys, "time_embed.0", "time.first")
     found.move(keys, "time_embed.2", "time.second")
-    outputs, told = (keys[f"input_blocks.1.0.{k}.weight"][0] for k in ("in_layers.2", "emb_layers.1"))
+    outputs, told = (
+        keys[f"input_blocks.1.0.{k}.weight"][0] for k in ("in_layers.2", "emb_layers.1")
+    )
     found.options |= {
         "time": {"width": width, "embed": embed},
         "residual": {"modulation": "scale-shift" if told == 2 * outputs else "shift"},
@@ -208,5 +209,3 @@ def _divides(keys: Keys, count: int, levels: int) -> bool:
         if step < count and f"input_blocks.{step}.1.qkv.weight" in keys:
             return False
     return True
-
-

@@ -18,9 +18,7 @@ def openai(channels: int, outputs: int, said: Mapping[str, Any]) -> dict[str, An
     return process
 
 
-def diffusers(
-    channels: int, outputs: int, scheduler: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def diffusers(channels: int, outputs: int, scheduler: Mapping[str, Any] | None) -> dict[str, Any]:
     """Of a diffusers scheduler's configuration; DDPM's without one."""
     said = scheduler or {}
     kinds = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}

@@ -78,7 +78,10 @@ def _options(keys: Keys, config: Mapping[str, Any]) -> dict[str, Any]:
     table = f"{_BLOCK}.norm1.emb.class_embedder.embedding_table.weight"
     need(keys, table, f"{_BLOCK}.ff.net.2.weight")
     classes, outputs = keys[table][0] - 1, keys["proj_out_2.weight"][0] // patch**2
-    depth, each = len(indices(keys, "transformer_blocks.")), int(config.get("attention_head_dim", 72))
+    depth, each = (
+        len(indices(keys, "transformer_blocks.")),
+        int(config.get("attention_head_dim", 72)),
+    )
     if width % each:
         raise ForeignError(f"a width of {width} does not divide into heads of {each} channels")
     agree("num_attention_heads", config.get("num_attention_heads"), width // each)
@@ -88,10 +91,14 @@ def _options(keys: Keys, config: Mapping[str, Any]) -> dict[str, Any]:
     agree("out_channels", config.get("out_channels"), outputs)
     agree("num_embeds_ada_norm", config.get("num_embeds_ada_norm"), classes)
     if config.get("norm_type", "ada_norm_zero") != "ada_norm_zero":
-        raise ForeignError(f"norm_type {config['norm_type']!r} is not supported; 'ada_norm_zero' is")
+        raise ForeignError(
+            f"norm_type {config['norm_type']!r} is not supported; 'ada_norm_zero' is"
+        )
     said = config.get("activation_fn", "gelu-approximate")
     if said not in _ACTIVATIONS:
-        raise ForeignError(f"activation_fn {said!r} is not supported; there are {sorted(_ACTIVATIONS)}")
+        raise ForeignError(
+            f"activation_fn {said!r} is not supported; there are {sorted(_ACTIVATIONS)}"
+        )
     inner, features = keys[f"{_BLOCK}.ff.net.2.weight"][1], f"{_BLOCK}.norm1.emb.timestep_embedder"
     options: dict[str, Any] = {
         "channels": channels,

@@ -49,7 +49,9 @@ _INSIDE = {
     "value": "v",
     "proj_attn": "out",
 }
-_LEVEL = re.compile(r"^(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)")
+_LEVEL = re.compile(
+    r"^(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)"
+)
 _PARTS = {"resnets": "blocks", "attentions": "attentions"}
 _DOWN = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
 _UP = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
@@ -70,6 +72,10 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
             "a diffusers UNet2DModel without its config.json: the shapes do not tell groups, heads, padding and the "
             "form of the time embedding. Put it beside the weights."
         )
+    for way, known in (("down", _DOWN), ("up", _UP)):
+        odd = sorted(set(_types(config, way)) - set(known))
+        if odd:
+            raise ForeignError(f"{way}_block_types {odd} are not supported; there are {known}")
     need(keys, "conv_out.weight", "conv_norm_out.weight")
     net = {"kind": "unet", **_options(keys, config)}
     _check(keys, config, net)
@@ -88,7 +94,9 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         },
         image=(channels, height, width),
         multiple=2 ** (len(net["widths"]) - 1),
-        notes="" if "scheduler" in config else "no scheduler_config.json: DDPM's process is assumed.",
+        notes=""
+        if "scheduler" in config
+        else "no scheduler_config.json: DDPM's process is assumed.",
     )
 
 
@@ -142,7 +150,9 @@ def _options(keys: Keys, config: Mapping[str, Any]) -> dict[str, Any]:
     }
     activation = str(config.get("act_fn", "silu"))
     if activation not in ACTIVATIONS:
-        raise ForeignError(f"act_fn {activation!r} is not supported; there are {sorted(ACTIVATIONS)}")
+        raise ForeignError(
+            f"act_fn {activation!r} is not supported; there are {sorted(ACTIVATIONS)}"
+        )
     if activation not in ("silu", "swish"):
         residual["activation"] = activation
     steps = range(len(levels) - 1)
@@ -227,6 +237,10 @@ def _doubling(keys: Keys, block: int) -> str:
     return "conv"
 
 
+def _types(config: Mapping[str, Any], way: str) -> list[str]:
+    return [str(each).removeprefix("UNetRes") for each in config.get(f"{way}_block_types", ())]
+
+
 def _check(keys: Keys, config: Mapping[str, Any], net: Mapping[str, Any]) -> None:
     """Hold the configuration to the shapes. Raises ForeignError naming an option that disagrees."""
     agree("block_out_channels", config.get("block_out_channels"), net["widths"])
@@ -237,11 +251,8 @@ def _check(keys: Keys, config: Mapping[str, Any], net: Mapping[str, Any]) -> Non
     width = keys["down_blocks.0.resnets.0.time_emb_proj.weight"][0]
     scaled = "scale-shift" if width == 2 * net["widths"][0] else "shift"
     agree("resnet_time_scale_shift", net["residual"]["modulation"], scaled)
-    for way, known in (("down", _DOWN), ("up", _UP)):
-        types = [str(each).removeprefix("UNetRes") for each in config.get(f"{way}_block_types", ())]
-        odd = sorted(set(types) - set(known))
-        if odd:
-            raise ForeignError(f"{way}_block_types {odd} are not supported; there are {known}")
+    for way in ("down", "up"):
+        types = _types(config, way)
         if types:
             ordered = types if way == "down" else types[::-1]
             seen = [i for i, each in enumerate(ordered) if each.startswith("Attn")]

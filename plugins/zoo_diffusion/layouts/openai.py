@@ -19,7 +19,10 @@ from zoo_diffusion.layouts._shapes import Keys, agree, need
 
 def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
     """The checkpoint as ours, if it is of this layout."""
-    if not all(name in keys for name in SIGNS) or "output_blocks.0.0.in_layers.0.weight" not in keys:
+    if (
+        not all(name in keys for name in SIGNS)
+        or "output_blocks.0.0.in_layers.0.weight" not in keys
+    ):
         return None
     need(keys, "out.0.weight", "out.2.weight")
     found = walk(keys)
@@ -58,7 +61,9 @@ def pictures(seen: int, outputs: int, config: Mapping[str, Any] | None) -> tuple
     if channels is None and learned is not None:
         channels = outputs // 2 if learned else outputs
     if channels is None:
-        channels = next((n for n in (3, 1, 4) if outputs in (n, 2 * n) and seen in (n, 2 * n)), seen)
+        channels = next(
+            (n for n in (3, 1, 4) if outputs in (n, 2 * n) and seen in (n, 2 * n)), seen
+        )
     if seen not in (channels, 2 * channels) or outputs not in (channels, 2 * channels):
         raise ForeignError(
             f"a net that sees {seen} channels and gives {outputs}, of pictures with {channels}, is not supported: it "

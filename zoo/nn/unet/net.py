@@ -118,7 +118,9 @@ class UNet(nn.Module):
             raise ValueError("a label was given to a net that knows none")
         if self.labels is not None:
             if label is None and not self.null:
-                raise ValueError(f"the net needs a label for each picture, 0 ... {self.classes - 1}")
+                raise ValueError(
+                    f"the net needs a label for each picture, 0 ... {self.classes - 1}"
+                )
             if label is None:
                 label = torch.full((len(t),), self.classes, device=t.device)
             e = e + self._labelled(label).to(e.dtype)
