@@ -2,9 +2,8 @@
 
 Against diffusers: google/ddpm-cifar10-32's shape (35.7M parameters, batch 1) and a net of 0.8M (batch 1 and 16), random
 weights saved as a diffusers folder and adopted; outputs must agree. denoising-diffusion-pytorch's Unet (64 channels,
-multipliers 1, 2, 4, 8, attention of its own linear kind) is another architecture, whose weights no other net takes:
-where the question is the time of a step of a net of the same widths with more parameters and more arithmetic (44M beside
-36M; 15.3 GFLOP beside 14.6), at 64 x 64. Below, what other ways of
+multipliers 1, 2, 4, 8, 64 x 64 pixels) is another architecture, whose weights no other net takes: beside it a net of the
+same widths with more parameters and more arithmetic (44M and 15.3 GFLOP, it has 36M and 14.6). Then what other ways of
 running the same step cost: channels-last, bfloat16. float32, one thread, no gradients.
 """
 

@@ -30,7 +30,9 @@ def openai(channels: int, outputs: int, said: Mapping[str, Any]) -> dict[str, An
     """Of OpenAI's flags, under the names of `_flags`. Raises ForeignError for a schedule that is not known."""
     steps, schedule = int(said.get("steps", 1000)), said.get("schedule", "linear")
     if schedule not in ("linear", "cosine"):
-        raise ForeignError(f"noise_schedule {schedule!r} is not supported; there are linear and cosine")
+        raise ForeignError(
+            f"noise_schedule {schedule!r} is not supported; there are linear and cosine"
+        )
     fixed = "posterior" if said.get("sigma_small") else "beta"
     process: dict[str, Any] = {
         "schedule": schedule,

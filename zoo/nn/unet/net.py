@@ -90,7 +90,7 @@ class UNet(nn.Module):
         self.low_time = TimeEmbedding(**said) if low_level else None
         first = widths[0] if stem is None else stem
         self.descent = Descent(
-            (channels + low) * patch**2,
+            channels + low,
             widths,
             blocks,
             embed,
@@ -100,6 +100,7 @@ class UNet(nn.Module):
             down=down,
             middle=middle,
             middle_scale=middle_scale,
+            patch=patch,
         )
         self.ascent = Ascent(widths, blocks, embed, options, attending, self.descent.skips, up)
         self.norm = GroupNorm(options.groups, widths[0], eps=options.eps)
@@ -145,21 +146,12 @@ class UNet(nn.Module):
         return label
 
     def seen(self, x: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
-        """What the first convolution sees: (B, channels + low, H, W), or patches of it.
-
-        Raises ValueError without the small picture, and for sides that do not halve often enough.
-        """
-        factor = self.patch * 2 ** (len(self.widths) - 1)
-        if x.shape[2] % factor or x.shape[3] % factor:
-            raise ValueError(
-                f"pictures of {x.shape[2]} x {x.shape[3]} pixels do not fit {len(self.widths)} levels of patches of "
-                f"{self.patch}: both sides must be multiples of {factor}"
-            )
+        """What the way down sees: (B, channels + low, H, W). Raises ValueError without the small picture."""
         if self.centre:
             x = 2 * x - 1
-        if self.low:
-            if "low" not in cond:
-                raise ValueError(f"the net needs `low`, the small pictures (B, {self.low}, h, w)")
-            low = F.interpolate(cond["low"], x.shape[2:], mode="bilinear", align_corners=False)
-            x = torch.cat([x, low.to(x.dtype)], dim=1)
-        return F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x
+        if not self.low:
+            return x
+        if "low" not in cond:
+            raise ValueError(f"the net needs `low`, the small pictures (B, {self.low}, h, w)")
+        low = F.interpolate(cond["low"], x.shape[2:], mode="bilinear", align_corners=False)
+        return torch.cat([x, low.to(x.dtype)], dim=1)
