@@ -72,7 +72,7 @@ class Step:
     at: Level
     to: Level
     since: Level
-    least: float = 0.0
+    least: Number = 0.0
 
 
 @dataclass(frozen=True)

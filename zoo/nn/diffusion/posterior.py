@@ -17,56 +17,67 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-from zoo.nn.diffusion.levels import Level, Step
+from zoo.nn.diffusion.levels import Level, Number, Step
 from zoo.nn.diffusion.predictions import Predicted
 
 TINY = 1e-20
 VARIANCES = ("beta", "posterior", "learned-range", "learned")
 
 
-def beta(at: Level, to: Level) -> float:
+def beta(at: Level, to: Level) -> Number:
     """The variance of q(x_at | x_to), `at` being the noisier."""
-    return max(float(at.sigma**2 - (at.alpha / to.alpha * to.sigma) ** 2), 0.0)
+    return at.sigma**2 - (at.alpha / to.alpha * to.sigma) ** 2
 
 
-def variance(at: Level, to: Level) -> float:
+def variance(at: Level, to: Level) -> Number:
     """The variance of q(x_to | x_at, x_0)."""
-    return beta(at, to) * float(to.sigma / at.sigma) ** 2
+    return beta(at, to) * (to.sigma / at.sigma) ** 2
 
 
-def coefficients(at: Level, to: Level) -> tuple[float, float]:
+def coefficients(at: Level, to: Level) -> tuple[Number, Number]:
     """The mean of q(x_to | x_at, x_0) is the first times x_0, plus the second times x_at."""
     of_picture = to.alpha * beta(at, to) / at.sigma**2
-    return float(of_picture), float(at.alpha / to.alpha * (to.sigma / at.sigma) ** 2)
+    return of_picture, at.alpha / to.alpha * (to.sigma / at.sigma) ** 2
 
 
-def mean(found: Predicted, x: Tensor, step: Step) -> Tensor:
-    """The mean of the step back from x (B, C, H, W)."""
+def mean(x0: Tensor, x: Tensor, step: Step) -> Tensor:
+    """The mean of q(x_to | x, x_0), x at `step.since`, all (B, C, H, W)."""
     of_picture, of_x = coefficients(step.since, step.to)
-    return found.x0 * of_picture + x * of_x
+    return x0 * _like(of_picture, x) + x * _like(of_x, x)
 
 
-def log_variance(found: Predicted, step: Step, kind: str) -> Tensor | float:
-    """The log variance of the step back: a number, or (B, C, H, W) of a net that learned it.
+def log_variance(found: Predicted, step: Step, kind: str) -> Number:
+    """The log variance of the step back: one for all, or (B, C, H, W) of a net that learned it.
 
-    Where the posterior has none, in the last step, `step.least` stands for it and for beta.
-
-    Raises ValueError for an unknown kind, or a learned one of a net that says nothing of it.
+    In the last step, where the posterior has none, `step.least` stands for it and for beta. Raises ValueError for an
+    unknown kind, or a learned one of a net that says nothing of it.
     """
-    least = max(variance(step.since, step.to), step.least, TINY)
-    if kind == "posterior":
-        return log(least)
-    most = beta(step.since, step.to)
-    if kind == "beta":
-        return log(step.least or most)
     if kind not in VARIANCES:
         raise ValueError(f"unknown variance {kind!r}; there are {', '.join(VARIANCES)}")
+    if kind == "learned" and found.spread is not None:
+        return found.spread
+    x = found.x0
+    if kind == "beta":
+        most = beta(step.since, step.to)
+        if isinstance(most, Tensor):
+            return _like(torch.where(step.least > 0, step.least, most).log(), x)
+        return log(step.least or most)
+    small = variance(step.since, step.to)
+    if isinstance(small, Tensor):
+        low = _like(torch.maximum(small, step.least).clamp(min=TINY).log(), x)
+    else:
+        low = log(max(small, step.least, TINY))
+    if kind == "posterior":
+        return low
     if found.spread is None:
         raise ValueError(f"variance {kind!r} needs a net that answers twice the picture's channels")
-    if kind == "learned":
-        return found.spread
-    share = (found.spread + 1) / 2
-    return share * log(most) + (1 - share) * log(least)
+    most, share = beta(step.since, step.to), (found.spread + 1) / 2
+    high = _like(most.log(), x) if isinstance(most, Tensor) else log(most)
+    return share * high + (1 - share) * low
+
+
+def _like(number: Number, x: Tensor) -> Number:
+    return number.to(x) if isinstance(number, Tensor) else number
 
 
 def kl(

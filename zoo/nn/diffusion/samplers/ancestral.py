@@ -25,7 +25,7 @@ def ddpm(
     last = len(path) - 1
     for index, step in enumerate(path):
         found = denoise(x, step.at)
-        mean = posterior.mean(found, x, step)
+        mean = posterior.mean(found.x0, x, step)
         if found.push is None and index == last and not options.noise_last:
             x = mean
             yield State(x, found.x0)
