@@ -31,6 +31,7 @@ from zoo.errors import (
     listed,
 )
 from zoo.images import Images
+from zoo.options import implied
 from zoo.plugins import Family
 from zoo.progress import progress
 
@@ -100,7 +101,7 @@ class Model:
         understand.
         """
         made = replace(self, request={**self.request, **request})
-        made._cond(1)
+        made._cond(implied(made.request))
         return made
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -40,6 +40,49 @@ def read(given: Mapping[str, Any], what: str, /, **defaults: Any) -> SimpleNames
     return SimpleNamespace(
         **{**defaults, **{name: value for name, value in given.items() if value is not None}}
     )
+
+
+def labels(given: Any, classes: int, batch: int) -> tuple[int, ...]:
+    """One class for each of `batch` pictures from what was asked as `label`: an int, or a list or tensor of them.
+
+    Raises RequestError for a model without classes, a class that does not exist, and what `one_each` does.
+    """
+    if not classes:
+        raise RequestError(
+            f"label = {given!r}: this model was made without labels (`classes` in its card's config), so it has "
+            "only p(x). Leave the label out."
+        )
+    listed = given.tolist() if hasattr(given, "tolist") else given
+    several = isinstance(listed, Sequence) and not isinstance(listed, str)
+    entries = tuple(listed) if several else (listed,)
+    for entry in entries:
+        if not isinstance(entry, int) or isinstance(entry, bool) or not 0 <= entry < classes:
+            raise RequestError(
+                f"label is a whole number, 0 .. {classes - 1}, or a list of one a picture; got {entry!r}."
+            )
+    return one_each(entries, batch, "label")
+
+
+def one_each(entries: tuple[T, ...], batch: int, what: str) -> tuple[T, ...]:
+    """`batch` entries: one alone is for all, else entry i is picture i's.
+
+    Raises RequestError, which calls the entries `what`, for another number of them.
+    """
+    if len(entries) not in (1, batch):
+        raise RequestError(
+            f"{what} has {len(entries)} entries for {batch} pictures; give one, or one for each."
+        )
+    return entries * batch if len(entries) == 1 else entries
+
+
+def implied(request: Mapping[str, Any]) -> int:
+    """For how many pictures a request can be meant: its longest list, row of numbers or stack of pictures, else 1."""
+    counts = [1]
+    for value in request.values():
+        shape = getattr(value, "shape", None)
+        if isinstance(value, list | tuple) or (shape is not None and len(shape) in (1, 4)):
+            counts.append(len(value))
+    return max(counts)
 
 
 def settings(kind: type[T], given: Mapping[str, Any], what: str, /) -> T:

@@ -33,25 +33,9 @@ def read(net: Flow, request: Mapping[str, Any], batch: int) -> Asked:
     asked = given.read(request, "condition", label=None, draws=1)
     if asked.draws < 1:
         raise RequestError(f"draws = {asked.draws}: at least one draw of noise is needed.")
-    return Asked(_labels(net, asked.label, batch), asked.draws)
-
-
-def _labels(net: Flow, label: Any, batch: int) -> Tensor | None:
-    if label is None:
-        return None
-    if not net.classes:
-        raise RequestError(
-            f"label={label!r}: this flow was trained without labels, so it has only p(x). Leave the "
-            "label out, or train one with `classes` in its config."
-        )
-    each = torch.as_tensor(label).flatten()
-    if each.is_floating_point() or each.dtype == torch.bool:
-        raise RequestError(f"label={label!r} must be a whole number or a list of them.")
-    if len(each) not in (1, batch):
-        raise RequestError(f"{len(each)} labels for {batch} pictures; give one, or one for each.")
-    if bool(((each < 0) | (each >= net.classes)).any()):
-        raise RequestError(f"label={label!r}: this flow has the labels 0 to {net.classes - 1}.")
-    return each.to(torch.int64).expand(batch).contiguous()
+    if asked.label is None:
+        return Asked(None, asked.draws)
+    return Asked(torch.tensor(given.labels(asked.label, net.classes, batch)), asked.draws)
 
 
 def labels_of(net: Flow, cond: Asked | None, batch: int, device: torch.device) -> Tensor | None:

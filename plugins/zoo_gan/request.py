@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,7 @@ class Request:
 def understand(net: Gan, request: Mapping[str, Any], batch: int) -> Request:
     """The request as the hooks take it.
 
-    Raises RequestError: an unknown name, a label the model lacks, more than one label but fewer than pictures,
-    steps or starts out of bounds.
+    Raises RequestError: an unknown name, labels that do not fit, steps or starts out of bounds.
     """
     own = Request(steps=net.inversion_steps)
     asked = options.read(
@@ -49,26 +48,8 @@ def understand(net: Gan, request: Mapping[str, Any], batch: int) -> Request:
             )
     if not 0 < asked.rate < float("inf"):
         raise RequestError(f"rate of inversion is a positive number, got {asked.rate}.")
-    labels = None if asked.label is None else labels_of(net, asked.label, batch)
+    labels = None
+    if asked.label is not None:
+        each = options.labels(asked.label, net.classes, batch)
+        labels = torch.tensor(each, device=next(net.parameters()).device)
     return Request(labels, asked.steps, asked.starts, float(asked.rate))
-
-
-def labels_of(net: Gan, label: Any, batch: int) -> Tensor:
-    """(batch,) int64 on the net's device: picture i takes entry i, one entry alone is for all."""
-    if not net.classes:
-        raise RequestError(
-            "This GAN has no classes, so no label can be asked for; its config says classes = 0."
-        )
-    given = label.tolist() if isinstance(label, Tensor) else label
-    each = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    for one in each:
-        if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < net.classes:
-            raise RequestError(
-                f"label is a whole number 0 .. {net.classes - 1}, or a list of them; got {one!r}."
-            )
-    each = each * batch if len(each) == 1 else each
-    if len(each) < batch:
-        raise RequestError(
-            f"label has {len(each)} entries for {batch} pictures; give one, or one for each."
-        )
-    return torch.tensor(each[:batch], device=next(net.parameters()).device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,26 +20,16 @@ def asked(net: PixelModel, request: Mapping[str, Any], batch: int) -> Asked:
     Raises RequestError for what is not known or does not fit the net.
     """
     wanted = options.read(request, "condition", label=None, prefix=None, rows=None)
+    labels = None
+    if wanted.label is not None:
+        each = options.labels(wanted.label, net.inside.classes, batch)
+        labels = torch.tensor(each, device=next(net.parameters()).device)
     found = Asked(
-        None if wanted.label is None else labels(net, wanted.label, batch),
-        None if wanted.prefix is None else prefix(net, wanted.prefix, wanted.rows, batch),
+        labels, None if wanted.prefix is None else prefix(net, wanted.prefix, wanted.rows, batch)
     )
     if wanted.prefix is None and wanted.rows is not None:
         raise RequestError("rows says how much of `prefix` is given: give prefix=pictures as well.")
     return found
-
-
-def labels(net: PixelModel, given: Any, batch: int) -> Tensor:
-    """(B,) int64 from an int, a list of ints or a tensor of them."""
-    classes, device = net.inside.classes, next(net.parameters()).device
-    if not classes:
-        raise RequestError("This net was made without labels; it takes prefix and rows.")
-    entries = given.tolist() if isinstance(given, Tensor) else given
-    entries = list(entries) if isinstance(entries, Sequence) else [entries]
-    for entry in entries:
-        if not isinstance(entry, int) or isinstance(entry, bool) or not 0 <= entry < classes:
-            raise RequestError(f"A label is an integer from 0 to {classes - 1}; got {entry!r}.")
-    return one_each(torch.tensor(entries, device=device), batch, "label")
 
 
 def prefix(net: PixelModel, given: Any, rows: Any, batch: int) -> Tensor:
@@ -59,15 +49,4 @@ def prefix(net: PixelModel, given: Any, rows: Any, batch: int) -> Tensor:
     images = images.clone()
     images[:, :, rows:] = -1  # not read; any picture will do
     symbols = net.symbols(images)[:, : core.length * rows // core.size]
-    return one_each(symbols, batch, "prefix")
-
-
-def one_each(entries: Tensor, batch: int, what: str) -> Tensor:
-    """One entry for each of `batch` pictures."""
-    if len(entries) == 1:
-        return entries.expand(batch, *entries.shape[1:])
-    if len(entries) < batch:
-        raise RequestError(
-            f"{what} has {len(entries)} entries for {batch} pictures; give one, or one for each."
-        )
-    return entries[:batch]
+    return torch.stack(options.one_each(tuple(symbols), batch, "prefix"))

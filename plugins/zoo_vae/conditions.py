@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from zoo import rng
+from zoo import options, rng
 from zoo.errors import RequestError
-from zoo.options import read as read_options
 
 
 @dataclass(frozen=True)
@@ -27,31 +26,15 @@ def read(net: Any, request: Mapping[str, Any], batch: int) -> Condition:
 
     Raises RequestError for an unknown key, a class that does not exist, or labels that are not one or `batch`.
     """
-    known: dict[str, Any] = {"label": None} if net.classes else {}
-    asked = read_options(request, "condition", importance=1, **known)
+    asked = options.read(request, "condition", label=None, importance=1)
     if asked.importance < 1:
         raise RequestError(
             f"importance is how many latents a picture log_prob weighs, 1 or more; got {asked.importance}."
         )
-    label = getattr(asked, "label", None)
-    return Condition(
-        None if label is None else _labels(net, label, batch),
-        asked.importance,
-    )
-
-
-def _labels(net: Any, label: Any, batch: int) -> Tensor:
-    given: Any = label.tolist() if isinstance(label, Tensor) else label
-    several = isinstance(given, Sequence) and not isinstance(given, str)
-    each: list[Any] = list(given) if several else [given] * batch
-    if any(isinstance(one, bool) or not isinstance(one, int) for one in each):
-        raise RequestError(f"label is a class, or a list of one a picture; got {label!r}.")
-    if any(not 0 <= one < net.classes for one in each):
-        raise RequestError(f"label must be 0 .. {net.classes - 1}; got {label!r}.")
-    if len(each) != batch and batch != 1:
-        raise RequestError(f"label names {len(each)} classes, and there are {batch} pictures.")
-    device = next(net.parameters()).device
-    return torch.tensor(each[:batch], dtype=torch.int64, device=device)
+    if asked.label is None:
+        return Condition(None, asked.importance)
+    each = options.labels(asked.label, net.classes, batch)
+    return Condition(torch.tensor(each, device=next(net.parameters()).device), asked.importance)
 
 
 def encoded(
@@ -70,11 +53,11 @@ def sampled(
     net: Any,
     count: int,
     cond: Condition | None,
-    options: Mapping[str, Any],
+    asked: Mapping[str, Any],
     generator: Generator,
 ) -> Tensor:
     """Pictures (count, C, H, W); see the hook."""
-    chosen = read_options(options, "sampling option", temperature=1.0, pixels="draw")
+    chosen = options.read(asked, "sampling option", temperature=1.0, pixels="draw")
     if chosen.pixels not in ("draw", "mean"):
         raise RequestError(f"pixels must be 'draw' or 'mean', is {chosen.pixels!r}.")
     if not chosen.temperature >= 0:

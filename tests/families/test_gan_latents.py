@@ -120,7 +120,7 @@ def test_a_request_that_cannot_be_met_is_refused(model, request_, message):
 
 def test_a_gan_without_classes_has_no_labels():
     net = Gan(**{**CONFIG, "classes": 0})
-    with pytest.raises(RequestError, match="no classes"):
+    with pytest.raises(RequestError, match="made without labels"):
         understand(net, {"label": 0}, 1)
     assert understand(net, {}, 1) == Request(steps=60)
 
