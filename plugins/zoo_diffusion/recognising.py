@@ -49,7 +49,9 @@ def objectives(net: NoisyClassifier, table: Mapping[str, Any]) -> Sequence[Objec
     """The one; `table` is the recipe's [objective]."""
     weights, process = Weights.of(table), net.process
     if process is None:
-        raise RequestError("A noisy classifier is trained on a process's pictures; its config has none.")
+        raise RequestError(
+            "A noisy classifier is trained on a process's pictures; its config has none."
+        )
 
     def loss(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         images, labels = batch["images"], _labels(net, batch)
@@ -86,7 +88,9 @@ def moved(images: Tensor, most: int) -> Tensor:
 
 def _labels(net: NoisyClassifier, batch: Batch) -> Tensor:
     if "labels" not in batch:
-        raise RequestError("A noisy classifier needs labels; these data have none (`zoo data list`).")
+        raise RequestError(
+            "A noisy classifier needs labels; these data have none (`zoo data list`)."
+        )
     labels: Tensor = batch["labels"]
     if int(labels.max()) >= net.classes:
         raise RequestError(
