@@ -1,10 +1,10 @@
-"""One denoising step: diffusers' UNet2DModel on the same weights, denoising-diffusion-pytorch's Unet of the same size.
+"""A denoising step against diffusers' UNet2DModel (the same weights) and denoising-diffusion-pytorch's Unet (the size).
 
 Against diffusers: google/ddpm-cifar10-32's shape (35.7M parameters, batch 1) and a net of 0.8M (batch 1 and 16), random
 weights saved as a diffusers folder and adopted; outputs must agree. denoising-diffusion-pytorch's Unet (64 channels,
-multipliers 1, 2, 4, 8, 64 x 64 pixels) is another architecture, whose weights no other net takes: beside it a net of the
-same widths with more parameters and more arithmetic (44M and 15.3 GFLOP, it has 36M and 14.6). Then what other ways of
-running the same step cost: channels-last, bfloat16. float32, one thread, no gradients.
+multipliers 1, 2, 4, 8, 64 x 64 pixels) is another architecture, whose weights no other net takes: beside it a net of
+the same widths with more parameters and more arithmetic (44M and 15.3 GFLOP, it has 36M and 14.6). Then what other ways
+of running the same step cost: channels-last, bfloat16. float32, one thread, no gradients.
 """
 
 from __future__ import annotations
@@ -79,15 +79,19 @@ def millions(net: nn.Module) -> str:
 @torch.inference_mode()
 def run(rounds: int) -> Iterator[Result | str]:
     for options, batch in ((DDPM_CIFAR10, 1), (SMALL, 1), (SMALL, 16)):
-        theirs, ours = from_diffusers(options)
-        x, t = torch.randn(batch, 3, 32, 32), torch.full((batch,), 500)
-        name = f"a step of {millions(ours)} parameters, batch {batch}"
-        yield agree(name, ours(x, t), theirs(x, t).sample, TOLERANCE)
-        sides = {"genzoo": lambda: ours(x, t), "diffusers": lambda: theirs(x, t).sample}
-        yield measure(sides, rounds).judge(name, "genzoo", "diffusers", TARGET, STRETCH)
-        if batch > 1:
-            yield from other_ways(ours, x, t, rounds)
+        yield from beside_diffusers(options, batch, rounds)
     yield from beside_lucidrains(rounds)
+
+
+def beside_diffusers(options: dict[str, Any], batch: int, rounds: int) -> Iterator[Result | str]:
+    theirs, ours = from_diffusers(options)
+    x, t = torch.randn(batch, 3, 32, 32), torch.full((batch,), 500)
+    name = f"a step of {millions(ours)} parameters, batch {batch}"
+    yield agree(name, ours(x, t), theirs(x, t).sample, TOLERANCE)
+    sides = {"genzoo": lambda: ours(x, t), "diffusers": lambda: theirs(x, t).sample}
+    yield measure(sides, rounds).judge(name, "genzoo", "diffusers", TARGET, STRETCH)
+    if batch > 1:
+        yield from other_ways(ours, x, t, rounds)
 
 
 def beside_lucidrains(rounds: int) -> Iterator[Result | str]:

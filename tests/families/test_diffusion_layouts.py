@@ -123,7 +123,7 @@ def test_a_classifier_is_told_apart_and_its_size_is_read_off_its_pool():
     told, alone = _classifier.adopt(keys, config), _classifier.adopt(keys, None)
     assert told.config["net"] == alone.config["net"]
     assert told.image == alone.image == (3, 256, 256)
-    with pytest.raises(ForeignError, match="image_size is 128|levels|channel_mult"):
+    with pytest.raises(ForeignError, match=r"image_size is 128|levels|channel_mult"):
         _classifier.adopt(keys, config | {"image_size": 128})
     with pytest.raises(ForeignError, match="the pool is spatial, the tensors say attention"):
         _classifier.adopt(keys, config | {"classifier_pool": "spatial"})

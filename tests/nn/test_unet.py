@@ -189,7 +189,7 @@ def test_options_that_mean_nothing_are_refused(options, said):
 
 def test_inputs_that_do_not_fit_are_refused():
     t = torch.tensor([1.0])
-    with pytest.raises(ValueError, match="10 x 9 pixels do not fit 2 levels .* multiples of 2"):
+    with pytest.raises(ValueError, match=r"10 x 9 pixels do not fit 2 levels .* multiples of 2"):
         unet()(noise(1, 3, 10, 9), t)
     with pytest.raises(ValueError, match="needs `low`"):
         unet(low=3)(noise(1, 3, 8, 8), t)
