@@ -36,9 +36,10 @@ class AttentionPool(nn.Module):
     def __init__(self, positions: int, channels: int, heads: int, classes: int) -> None:
         super().__init__()
         self.heads = heads
-        self.positions = nn.Parameter(torch.randn(channels, positions + 1) / channels**0.5)
+        self.positions = nn.Parameter(torch.empty(channels, positions + 1))
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, classes)
+        nn.init.normal_(self.positions, std=channels**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(2)  # (B, C, N)

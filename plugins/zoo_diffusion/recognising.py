@@ -1,6 +1,6 @@
 """What training a noisy classifier minimises.
 
-    min E_{(x_0, y), t, e}  - log p(y | alpha_t x_0 + sigma_t e, t),   t uniform over the process
+    min E_{(x_0, y), t, e}  - log p(y | alpha_t x_0 + sigma_t e, t),   t uniform over the process (ln t, where t is sigma)
 
 Dhariwal and Nichol, 2021, arXiv:2105.05233, appendix I: the noise is the process's own, the pictures cropped or
 mirrored, weight decay against overfitting. The accuracy is told over all times and over the least noisy quarter.
@@ -8,6 +8,7 @@ mirrored, weight decay against overfitting. The accuracy is told over all times 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from zoo import options
 from zoo.errors import RequestError
+from zoo.nn.diffusion import Process
 from zoo.train.objective import Batch, Objective
 from zoo_diffusion.noisy import NoisyClassifier
 
@@ -57,13 +59,9 @@ def objectives(net: NoisyClassifier, table: Mapping[str, Any]) -> Sequence[Objec
         images, labels = batch["images"], _labels(net, batch)
         if weights.crop and net.training:
             images = moved(images, weights.crop)
-        t = torch.rand(len(images), dtype=torch.float64, device=images.device)
-        quiet = t < 0.25
-        if process.continuous:
-            t = process.first + t * (process.last - process.first)
-        else:
-            t = (t * process.steps).long()
-        level = process.levels(t, images)
+        share = torch.rand(len(images), dtype=torch.float64, device=images.device)
+        quiet = share < 0.25
+        level = process.levels(times(process, share), images)
         noisy = level.noised(images, torch.randn_like(images)) * level.scale
         logits = net(noisy, level.time)
         right = (logits.argmax(1) == labels).to(logits)
@@ -73,6 +71,16 @@ def objectives(net: NoisyClassifier, table: Mapping[str, Any]) -> Sequence[Objec
         return F.cross_entropy(logits, labels, label_smoothing=weights.smoothing), terms
 
     return [Objective("classifier", list(net.parameters()), loss)]
+
+
+def times(process: Process, share: Tensor) -> Tensor:
+    """The times below which a `share` in [0, 1) of the process lies: of its steps, or of ln sigma for "edm"."""
+    if not process.continuous:
+        return (share * process.steps).long()
+    if process.schedule == "edm":
+        low, high = math.log(process.first), math.log(process.last)
+        return (low + share * (high - low)).exp()
+    return process.first + share * (process.last - process.first)
 
 
 def moved(images: Tensor, most: int) -> Tensor:
@@ -94,6 +102,7 @@ def _labels(net: NoisyClassifier, batch: Batch) -> Tensor:
     labels: Tensor = batch["labels"]
     if int(labels.max()) >= net.classes:
         raise RequestError(
-            f"The classifier has {net.classes} classes (0 .. {net.classes - 1}) and the data a label {int(labels.max())}."
+            f"The classifier has {net.classes} classes (0 .. {net.classes - 1}) and the data a label "
+            f"{int(labels.max())}."
         )
     return labels

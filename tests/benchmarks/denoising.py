@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tests.benchmarks.harness import Result, agree, measure
 from tests.benchmarks.peers import peer
 from zoo import weights
+from zoo.bare import shapes_only
 from zoo.foreign import open_checkpoint
 from zoo.foreign_models import renamed
 from zoo.nn.unet import UNet
@@ -65,7 +66,7 @@ def from_diffusers(options: dict[str, Any]) -> tuple[Any, nn.Module]:
         adoption = layouts.adopt(foreign.keys, foreign.config)
         if adoption is None:
             raise SystemExit("no layout knows diffusers' UNet2DModel")
-        with torch.device("meta"):
+        with shapes_only():
             ours = network(adoption.config["net"])
         state = {k: v.clone() for k, v in renamed(foreign, adoption, folder).items()}
         weights.assign(ours, state, folder)

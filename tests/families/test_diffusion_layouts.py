@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoo.bare import shapes_only
 from zoo.errors import ForeignError
 from zoo_diffusion import layouts
 from zoo_diffusion.layouts import _classifier
@@ -81,7 +82,7 @@ def test_a_scheduler_beside_a_diffusers_model_is_its_process():
     }
     assert found.notes == ""
     assert "no scheduler_config.json" in layouts.adopt(keys, config).notes
-    with pytest.raises(ForeignError, match="none of them says anything of a variance"):
+    with pytest.raises(ForeignError, match="says anything of a variance"):
         layouts.adopt(keys, config | {"scheduler": scheduler | {"variance_type": "learned"}})
 
 
@@ -153,13 +154,13 @@ def test_our_own_nets_are_read_back_from_openais_names(down, shape):
     """Whatever the layout says of a net's tensors builds that net again."""
     up = "nearest" if down == "pool" else down
     config = SMALL | {"down": down, "up": up} | shape
-    with torch.device("meta"):
+    with shapes_only():
         net = network(config)
     ours = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     back = {own: theirs for theirs, own in openai_names(ours).items()}
     keys = {theirs: ours[own] for own, theirs in back.items()}
     found = layouts.adopt(keys, None)
-    with torch.device("meta"):
+    with shapes_only():
         again = network(found.config["net"])
     assert {k: tuple(v.shape) for k, v in again.state_dict().items()} == ours
     assert found.rename == {theirs: own for own, theirs in back.items()}

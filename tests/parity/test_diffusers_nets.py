@@ -5,6 +5,7 @@ import torch
 from diffusers import DiTTransformer2DModel, UNet2DModel  # in the test extra: an error, not a skip
 
 from zoo import weights
+from zoo.bare import shapes_only
 from zoo.foreign import open_checkpoint
 from zoo.foreign_models import renamed
 from zoo_diffusion import layouts
@@ -57,7 +58,7 @@ def drawn(model):
 def adopted(folder):
     foreign = open_checkpoint(folder)
     found = layouts.adopt(foreign.keys, foreign.config)
-    with torch.device("meta"):
+    with shapes_only():
         net = network(found.config["net"])
     weights.assign(net, renamed(foreign, found, str(folder)), str(folder))
     return found, net

@@ -193,7 +193,8 @@ class DiT(nn.Module):
         self.norm = nn.LayerNorm(width, 1e-6, elementwise_affine=False)
         self.out = nn.Linear(width, patch * patch * outputs)
         self.register_buffer("positions", torch.empty(self.grid[0] * self.grid[1], width), False)
-        self.reset_buffers()
+        if not self.positions.is_meta:
+            self.reset_buffers()
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.out.weight)
 

@@ -62,7 +62,8 @@ class TimeEmbedding(nn.Module):
             raise ValueError("a learned time embedding needs `steps`, how many times there are")
         self.width, self.kind, self.order, self.shift = width, kind, order, shift
         if kind == "fourier":
-            self.frequencies = nn.Parameter(16 * torch.randn(width), requires_grad=False)
+            self.frequencies = nn.Parameter(torch.empty(width), requires_grad=False)
+            nn.init.normal_(self.frequencies, std=16.0)
         if kind == "learned":
             self.table = nn.Embedding(steps or 1, width)
         self.features_width = 2 * width if kind == "fourier" else width

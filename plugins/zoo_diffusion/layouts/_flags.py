@@ -177,7 +177,8 @@ def _published(found: Found, classifier: bool) -> Flags:
     )
     known = dict(PUBLISHED.get(shape, {}))
     size = known.pop("size", 8 * found.factor)
-    attention = {k: known.pop(k) for k in ("heads", "head_channels", "split") if k in known}
+    of_attention = ("heads", "head_channels", "split")
+    attention: dict[str, Any] = {k: known.pop(k) for k in of_attention if k in known}
     if attention:
         notes = "no configuration: heads, size and process are those of the published checkpoint of these shapes."
     else:

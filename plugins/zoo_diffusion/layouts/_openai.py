@@ -45,7 +45,7 @@ class Found:
     @property
     def factor(self) -> int:
         """Of the sides, between the first level and the last."""
-        return 2 ** (len(self.options["widths"]) - 1)
+        return int(2 ** (len(self.options["widths"]) - 1))
 
     def move(self, keys: Keys, theirs: str, ours: str) -> bool:
         """Rename all tensors of a module; whether there is one."""

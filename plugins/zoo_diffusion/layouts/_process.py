@@ -34,7 +34,7 @@ def diffusers(channels: int, outputs: int, scheduler: Mapping[str, Any] | None) 
     found = schedulers.process(said, learned=outputs == 2 * channels)
     if outputs == channels and str(found.get("variance", "")).startswith("learned"):
         raise ForeignError(
-            f"variance_type {said['variance_type']!r}, but the net gives {outputs} channels of {channels}: none of them "
-            "says anything of a variance"
+            f"variance_type {said['variance_type']!r}, but the net gives {outputs} channels of {channels}: none of "
+            "them says anything of a variance"
         )
     return found

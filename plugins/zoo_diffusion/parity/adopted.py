@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from zoo import weights
 from zoo.adoption import Adoption
+from zoo.bare import shapes_only
 from zoo.errors import ForeignError
 from zoo.foreign_models import renamed
 from zoo.parity import Case, upcast
@@ -27,7 +27,7 @@ def adopted(case: Case) -> nn.Module:
     adoption = found(case)
     if adoption is None:
         raise ForeignError(f"no layout recognises {case.folder}")
-    with torch.device("meta"):
+    with shapes_only():
         net = network(adoption.config["net"])
     return laid(case, adoption, net)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.bare import shapes_only
 from zoo.parity import Case, Runner
 from zoo_diffusion.layouts import _classifier
 from zoo_diffusion.noisy import NoisyClassifier
@@ -32,7 +33,7 @@ class ClassifierRunner:
         adoption = _classifier.adopt(foreign.keys, foreign.config)
         if adoption is None:
             raise ValueError(f"{case.folder} holds no classifier")
-        with torch.device("meta"):
+        with shapes_only():
             net = NoisyClassifier(**adoption.config["net"])
         laid(case, adoption, net)
         x = case.inputs["x"].clone().requires_grad_()
