@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 def build(config: Mapping[str, Any]) -> NoisyClassifier:
     """Of {net: `NoisyClassifier`'s options, process: `zoo.nn.diffusion.Process`'s, classes}.
 
-    The process is the one its pictures are noised by, and t is what a net of that process is told.
+    The process is the one its pictures are noised by, and t is what a net of that process is told. Without one (a
+    published classifier that came without its flags) it is not known, and no model's is held against it.
     """
     from zoo.nn.diffusion import Process
     from zoo_diffusion.noisy import NoisyClassifier
 
     given = dict(config)
-    options, process = dict(given.pop("net")), Process(**given.pop("process", {}))
+    options, said = dict(given.pop("net")), given.pop("process", None)
+    process = None if said is None else Process(**said)
     classes = given.pop("classes", options.get("classes"))
     if given:
         raise TypeError(f"a classifier's config has net, process and classes, not {sorted(given)}")

@@ -1,6 +1,6 @@
 """What training a noisy classifier minimises.
 
-    min E_{(x_0, y), t, e}  - log p(y | alpha_t x_0 + sigma_t e, t),   t uniform over the process (ln t, where t is sigma)
+    min E_{(x_0, y), t, e}  - log p(y | alpha_t x_0 + sigma_t e, t),   t (or ln t, where t is sigma) uniform
 
 Dhariwal and Nichol, 2021, arXiv:2105.05233, appendix I: the noise is the process's own, the pictures cropped or
 mirrored, weight decay against overfitting. The accuracy is told over all times and over the least noisy quarter.

@@ -54,6 +54,7 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
     if flags.dropout:
         options["residual"]["dropout"] = flags.dropout
     options.pop("up", None)
+    known = {"process": openai(1, 1, flags.process)} if flags.process else {}
     transforms = found.transforms(keys)
     if pool == "adaptive":
         transforms["out.weight"] = "squeeze-conv"
@@ -62,7 +63,7 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         config={
             "classes": classes,
             "net": {"classes": classes, "pool": pool, **options},
-            "process": openai(1, 1, flags.process),
+            **known,
         },
         rename=found.rename,
         transforms=transforms,
