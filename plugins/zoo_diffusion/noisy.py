@@ -9,7 +9,7 @@ them once (as CLIP's, Radford et al., arXiv:2103.00020); "adaptive", the mean of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from torch.nn import functional as F
 from zoo.nn.norm import GroupNorm, normalise_silu
 from zoo.nn.time import TimeEmbedding
 from zoo.nn.unet import Attending, Descent, Residual
+
+if TYPE_CHECKING:
+    from zoo.nn.diffusion import Process
 
 POOLS = ("attention", "adaptive", "spatial", "spatial_v2")
 _HIDDEN = 2048  # of the two layers of the heads "spatial"
@@ -59,8 +62,9 @@ class AttentionPool(nn.Module):
 class NoisyClassifier(nn.Module):
     """x_t (B, channels, H, W), t (B,) -> logits (B, classes).
 
-    widths, blocks, stem, time, attention, residual, down are a `zoo.nn.unet.UNet`'s; `pool` is one of POOLS. "attention"
-    needs `size`, one side of the pictures, and its heads are `attention`'s. Raises ValueError for another pool.
+    widths, blocks, stem, time, attention, residual, down, patch are a `zoo.nn.unet.UNet`'s; `pool` is one of POOLS.
+    "attention" needs `size`, one side of the pictures, and its heads are `attention`'s. `process` is the one whose
+    pictures it was made for. Raises ValueError for another pool.
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class NoisyClassifier(nn.Module):
         attention: Mapping[str, Any] | None = None,
         residual: Mapping[str, Any] | None = None,
         down: str | Sequence[str] = "conv",
+        patch: int = 1,
+        process: Process | None = None,
     ) -> None:
         super().__init__()
         if pool not in POOLS:
@@ -85,10 +91,19 @@ class NoisyClassifier(nn.Module):
         embed = said.setdefault("embed", 4 * said["width"])
         attending, options = Attending(**(attention or {})), Residual(**(residual or {}))
         self.channels, self.classes, self.pool = channels, classes, pool
+        self.process = process
         self.time = TimeEmbedding(**said)
         first = widths[0] if stem is None else stem
         self.descent = Descent(
-            channels, widths, blocks, embed, options, attending, stem=first, down=down
+            channels,
+            widths,
+            blocks,
+            embed,
+            options,
+            attending,
+            stem=first,
+            down=down,
+            patch=patch,
         )
         width = widths[-1]
         if pool.startswith("spatial"):
@@ -102,7 +117,7 @@ class NoisyClassifier(nn.Module):
             return
         if size is None:
             raise ValueError("the pool 'attention' needs `size`, one side of the pictures")
-        side = size // 2 ** (len(widths) - 1)
+        side = size // self.descent.factor
         self.look = AttentionPool(side * side, width, attending.shape(width)[0], classes)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ INSTALL = {
     "diffusers": "pip install diffusers",
     "zuko": "pip install zuko",
     "compressai": "pip install compressai",
+    "denoising_diffusion_pytorch": "pip install denoising-diffusion-pytorch",
 }
 
 

@@ -128,7 +128,7 @@ class SelfAttention(nn.Module):
         q, k, v = self._projected(h)  # (B, heads, N, d) each
         h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, N, inner)
         h = self.out(h).transpose(1, 2).reshape(x.shape)
-        out: Tensor = h + x
+        out: Tensor = x + h  # in this order: the sum keeps x's memory layout
         return out if self.scale == 1 else out / self.scale
 
     def _projected(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:

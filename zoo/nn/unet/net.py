@@ -27,7 +27,7 @@ Labels = Literal["table", "time", "vector"]
 
 
 class UNet(nn.Module):
-    """x (B, channels, H, W), t (B,) -> (B, outputs, H, W); H and W divide by 2^(levels - 1).
+    """x (B, channels, H, W), t (B,) -> (B, outputs, H, W); H and W divide by patch 2^(levels - 1).
 
     channels   of the noisy picture; `outputs` of what is predicted (twice as many with a learned variance)
     widths     of the levels, finest first; `stem` of the first convolution, the first level's if not said
@@ -42,6 +42,8 @@ class UNet(nn.Module):
     low        channels of a small picture, made as large as x (bilinearly) and seen beside it
     low_level  whether the level of noise on it, in the units of t, is told too
     centre     maps x from [0, 1] to [-1, 1] first
+    patch      patches of patch x patch pixels are the first level's positions, their pixels its channels, and back at
+               the end: at the price of fine texture, 1 / patch^2 of the work (Luhman and Luhman, arXiv:2207.04316)
     """
 
     def __init__(
@@ -65,13 +67,15 @@ class UNet(nn.Module):
         low: int = 0,
         low_level: bool = False,
         centre: bool = False,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         said = {"width": widths[0], **(time or {})}
         embed = said.setdefault("embed", 4 * said["width"])
         attending, options = Attending(**(attention or {})), Residual(**(residual or {}))
         self.channels, self.outputs, self.widths = channels, outputs, tuple(widths)
-        self.classes, self.null, self.low, self.centre = classes, null, low, centre
+        self.classes, self.null, self.low = classes, null, low
+        self.centre, self.patch = centre, patch
         self.activation = ACTIVATIONS[options.activation]
         self.time = TimeEmbedding(**said)
         self.labels = labels or ("table" if classes else None)
@@ -96,10 +100,11 @@ class UNet(nn.Module):
             down=down,
             middle=middle,
             middle_scale=middle_scale,
+            patch=patch,
         )
         self.ascent = Ascent(widths, blocks, embed, options, attending, self.descent.skips, up)
         self.norm = GroupNorm(options.groups, widths[0], eps=options.eps)
-        self.conv = nn.Conv2d(widths[0], outputs, 3, padding=1)
+        self.conv = nn.Conv2d(widths[0], outputs * patch**2, 3, padding=1)
         nn.init.zeros_(self.conv.weight)
 
     def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -108,6 +113,7 @@ class UNet(nn.Module):
         h, maps = self.descent(self.seen(x, cond), e)
         h = self.ascent(h, maps, e)
         out: Tensor = self.conv(normalise_silu(self.norm, h, None, own=True))
+        out = F.pixel_shuffle(out, self.patch) if self.patch > 1 else out
         return out / t.view(-1, 1, 1, 1).to(out) if self.time.kind == "fourier" else out
 
     def embedded(self, t: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
@@ -140,7 +146,7 @@ class UNet(nn.Module):
         return label
 
     def seen(self, x: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
-        """What the first convolution sees: (B, channels + low, H, W). Raises ValueError without its small picture."""
+        """What the way down sees: (B, channels + low, H, W). Raises ValueError without the small picture."""
         if self.centre:
             x = 2 * x - 1
         if not self.low:

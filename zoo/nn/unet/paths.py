@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.nn.unet.blocks import Block, attention, resampling
 from zoo.nn.unet.options import Attending, Residual
@@ -64,6 +65,9 @@ class Descent(nn.Module):
 
     widths  of the levels; `stem` of the first convolution, `blocks` a level
     down    how a level hands on to the next: one of DOWN, or one for each step
+    patch   patches of so many pixels a side are the first level's positions, their pixels its channels
+
+    H and W are multiples of `factor`, which is patch 2^(levels - 1).
     """
 
     def __init__(
@@ -79,10 +83,12 @@ class Descent(nn.Module):
         down: str | Sequence[str] = "conv",
         middle: bool = True,
         middle_scale: float = 1.0,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         steps = kinds(down, len(widths) - 1, "down")
-        self.stem = nn.Conv2d(channels, stem, 3, padding=1)
+        self.patch, self.factor = patch, patch * 2 ** (len(widths) - 1)
+        self.stem = nn.Conv2d(channels * patch**2, stem, 3, padding=1)
         self.skips = [stem]  # channels of the maps handed over to the way up
         levels, width = [], stem
         for level, wanted in enumerate(widths):
@@ -104,7 +110,13 @@ class Descent(nn.Module):
     def forward(
         self, x: Tensor, e: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        h = self.stem(x)
+        """Raises ValueError for sides that do not halve often enough."""
+        if x.shape[2] % self.factor or x.shape[3] % self.factor:
+            raise ValueError(
+                f"pictures of {x.shape[2]} x {x.shape[3]} pixels do not fit {len(self.levels)} levels of patches of "
+                f"{self.patch}: both sides must be multiples of {self.factor}"
+            )
+        h = self.stem(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
         maps = [h]
         for each in self.levels:
             level = cast(Level, each)
