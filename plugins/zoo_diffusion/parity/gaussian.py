@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ForeignError
-from zoo.nn.diffusion import Level, Path, Predicted, Process, Step, bounds, posterior, samplers
+from zoo.nn.diffusion import Level, Path, Predicted, Process, Step, bounds, losses, posterior, samplers
 from zoo.nn.diffusion.guidance import pushed
 from zoo.nn.diffusion.levels import CLEAN
 from zoo.nn.diffusion.predictions import agreeing
@@ -114,7 +114,7 @@ class GaussianRunner:
         out |= _forward(full, case.inputs)
         x = _noised(spaced, case.inputs["x0"], case.inputs["t_spaced"], case.inputs["noise"][1])
         out |= {"x_spaced": x} | _back(spaced, config, x, case.inputs)
-        return out | _loops(spaced, case.inputs) | _losses(spaced, config, x, case.inputs)
+        return out | _loops(spaced, case.inputs) | _losses(full, config, case.inputs)
 
 
 def _net(learned: bool) -> Answers:
@@ -231,59 +231,57 @@ def _back(run: Run, config: Mapping[str, Any], x: Tensor, given: Mapping[str, Te
 
 
 def _loops(run: Run, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Sampling from the first noise to the end, and the bound over all steps."""
+    x0, size = given["x0"], log(2) * given["x0"][0].numel()
+    noise = iter(given["noise"]).__next__
+    totals = list(bounds.terms(run.denoise(), x0, run.path, run.process.variance, noise))
+    vb = torch.stack([each.nats for each in totals], 1) / size
+    prior = bounds.prior(x0, run.path.steps[0].at) / size
     options = samplers.Options(variance=run.process.variance)
     loop = [given["x_T"], given["noise"], options, run.path]
     return {
         "p_sample_loop": run.sampled(samplers.ddpm, *loop),
         "ddim_sample_loop": run.sampled(samplers.ddim, *loop),
+        "prior_bpd": prior,
+        "calc_bpd_loop.prior_bpd": prior,
+        "calc_bpd_loop.vb": vb,
+        "calc_bpd_loop.total_bpd": vb.sum(1) + prior,
+        "calc_bpd_loop.xstart_mse": torch.stack([each.x0_error for each in totals], 1),
+        "calc_bpd_loop.mse": torch.stack([each.eps_error for each in totals], 1),
     }
 
 
-def _losses(run: Run, config: Mapping[str, Any], x: Tensor, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    x0, places, noise = given["x0"], given["t_spaced"], given["noise"]
-    size, count = log(2) * x0[0].numel(), len(run.kept)
-
-    def term(clip: bool) -> Callable[[Tensor, Step, Tensor], Tensor]:
-        denoise = run.denoise(clip)
-
-        def found(x: Tensor, step: Step, x0: Tensor) -> Tensor:
-            return bounds.step_nats(denoise(x, step.at), x0, x, step, run.process.variance) / size
-
-        return found
-
-    drawn = _noised(run, x0, places, noise[4])
-    vb = run.each(drawn, places, term(False), x0)  # type: ignore[arg-type]
-    wanted = noise[4] if run.process.prediction == "eps" else x0
-
-    def square(x: Tensor, step: Step, wanted: Tensor) -> Tensor:
-        answer = run.net(x, step.at.time)[:, : x.shape[1]]
-        return (answer - wanted).square().flatten(1).mean(1)
-
-    mse = run.each(drawn, places, square, wanted)  # type: ignore[arg-type]
-    learned = run.process.variance == "learned-range"
-    rescaled = count / 1000 if config.get("rescale_learned_sigmas") else 1.0
-    out = {"vb": vb * rescaled, "mse": mse, "loss": mse + vb * rescaled if learned else mse}
-    if config.get("use_kl"):
-        out = {"loss": vb * count}
+def _losses(run: Run, config: Mapping[str, Any], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Training's losses, and one term of the bound, each picture at a time of its own."""
+    x0, places, noise = given["x0"], given["t_full"], given["noise"]
+    process = run.process
+    drawn, wanted = _noised(run, x0, places, noise[4]), noise[4] if process.prediction == "eps" else x0
+    told = [run.step(int(place)).at.time for place in places]
+    answers = torch.cat([run.net(drawn[i : i + 1], t) for i, t in enumerate(told)])
+    vb = losses.term(process, answers, drawn, x0, places, held=True)
+    mse = losses.squares("simple", process, answers, x0, noise[4], process.levels(places, drawn))
+    learned = process.variance == "learned-range"
     plain = {"vb": vb, "mse": mse, "loss": mse + vb}
-    totals = list(
-        bounds.terms(run.denoise(), x0, run.path, run.process.variance, iter(noise).__next__)
-    )
-    columns = {"vb": [each.nats / size for each in totals], "xstart_mse": [each.x0_error for each in totals],
-               "mse": [each.eps_error for each in totals]}  # fmt: skip
-    stacked = {key: torch.stack(value, 1) for key, value in columns.items()}
-    prior = bounds.prior(x0, run.path.steps[0].at) / size
+    out = plain if learned else {"loss": mse}
+    if config.get("use_kl"):
+        out = {"loss": vb * process.steps}
+    elif learned and config.get("rescale_learned_sigmas"):
+        share = process.steps / 1000
+        out = {"vb": vb * share, "mse": mse, "loss": mse + vb * share}
+    denoise = run.denoise()
+
+    def term(x: Tensor, step: Step, x0: Tensor) -> Tensor:
+        nats = bounds.step_nats(denoise(x, step.at), x0, x, step, process.variance)
+        return nats / (log(2) * x0[0].numel())
+
+    x = _noised(run, x0, places, noise[0])
+    coded = posterior.discretised(x0, x / 2, -2.0)  # the mean and scale that the cases were recorded with
     made = {f"training_losses.{key}": value for key, value in out.items()}
     made |= {f"training_losses_mse_learned.{key}": value for key, value in plain.items()}
-    made |= {f"calc_bpd_loop.{key}": value for key, value in stacked.items()}
-    fine = _moments(run, x, places)
     return made | {
-        "training_losses_fixed_sigma.loss": mse,
-        "prior_bpd": prior,
-        "vb_terms_bpd.output": run.each(x, places, term(True), x0),  # type: ignore[arg-type]
-        "discretized_log_likelihood": posterior.discretised(x0, fine["mean"], fine["log_variance"] / 2),
-        "calc_bpd_loop.prior_bpd": prior,
-        "calc_bpd_loop.total_bpd": stacked["vb"].sum(1) + prior,
+        "training_losses_fixed_sigma.loss": (answers[:, : x0.shape[1]] - wanted).square().flatten(1).mean(1),
+        "vb_terms_bpd.output": run.each(x, places, term, x0),  # type: ignore[arg-type]
+        "discretized_log_likelihood": coded,
     }
 
 

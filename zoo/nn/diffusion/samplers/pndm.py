@@ -64,8 +64,8 @@ def pndm(
 def runge_groups(path: Path) -> int:
     """Steps of Runge and Kutta at the path's beginning: 3, or none; theirs ask elsewhere than they come from."""
     steps = path.steps
-    begins = len(steps) >= 12 and steps[1].at is not steps[1].since and steps[2].since is steps[0].at
-    return 3 if begins and steps[3].since is steps[0].at else 0
+    begins = len(steps) >= 12 and steps[1].at != steps[1].since and steps[2].since == steps[0].at
+    return 3 if begins and steps[3].since == steps[0].at else 0
 
 
 def _answer(found: Predicted, at: Level, options: Options) -> Tensor:
