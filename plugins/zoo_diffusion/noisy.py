@@ -52,7 +52,7 @@ class AttentionPool(nn.Module):
         x = x.transpose(1, 2)  # (B, 1 + N, C)
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
         parts = (
-            F.linear(given, weight, bias).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            F.linear(given, weight, bias).view(*given.shape[:2], self.heads, -1).transpose(1, 2)
             for given, weight, bias in zip((x[:, :1], x, x), weights, biases, strict=True)
         )
         looked = F.scaled_dot_product_attention(*parts).flatten(1)  # (B, C)
