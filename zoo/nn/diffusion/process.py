@@ -78,15 +78,16 @@ class Process:
     @cached_property
     def kept(self) -> Tensor:
         """The signal's variance abar (T,) of a discrete process, float64."""
-        if self.betas is None:
-            found = schedules.betas(self.schedule, self.steps, self.beta_start, self.beta_end)
-        else:
-            found = torch.tensor(list(self.betas), dtype=torch.float64)
-            if len(found) != self.steps:
-                raise ValueError(f"{len(found)} betas for {self.steps} steps")
-        if self.zero_snr:
-            found = schedules.zero_terminal(found)
-        return (1 - found).cumprod(0)
+        with torch.device("cpu"):  # nets are built where tensors have no values; this table is not their weight
+            if self.betas is None:
+                found = schedules.betas(self.schedule, self.steps, self.beta_start, self.beta_end)
+            else:
+                found = torch.tensor(list(self.betas), dtype=torch.float64)
+                if len(found) != self.steps:
+                    raise ValueError(f"{len(found)} betas for {self.steps} steps")
+            if self.zero_snr:
+                found = schedules.zero_terminal(found)
+            return (1 - found).cumprod(0)
 
     @cached_property
     def _rows(self) -> list[float]:
