@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from zoo.model import Model
     from zoo.train.objective import Objective
     from zoo_diffusion.asking import Asked
-    from zoo_diffusion.net import DiffusionModel, GuideModel
+    from zoo_diffusion.net import DiffusionModel
 
 
 @hookimpl
-def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DiffusionModel | GuideModel:
+def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DiffusionModel:
     """The net of the card's config; parts: a `classifier` that guides, a `base` whose pictures are made larger."""
     from zoo_diffusion.net import diffusion_model
 
@@ -91,7 +91,7 @@ def objectives(net: DiffusionModel, recipe: Mapping[str, Any]) -> Sequence[Objec
 
 @hookimpl
 def adopt(keys: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None) -> Adoption | None:
-    """Whether these keys are those of a published U-Net, DiT or noisy classifier."""
+    """Whether these keys are those of a published U-Net or DiT."""
     from zoo_diffusion import layouts
     from zoo_diffusion.net import placed
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoo import options
 from zoo.errors import RequestError
 from zoo.images import Images
-from zoo_diffusion.net import DiffusionModel, GuideModel
+from zoo_diffusion.net import DiffusionModel
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,17 @@ class Asked:
         return {} if self.labels is None else {"label": self.labels}
 
 
-def asked(net: DiffusionModel | GuideModel, request: Mapping[str, Any], batch: int) -> Asked:
+def asked(net: DiffusionModel, request: Mapping[str, Any], batch: int) -> Asked:
     """Read a request. Raises RequestError for what is not known, or does not fit the model."""
     wanted = options.read(
         request, "condition", label=None, image=None, strength=1.0, mask=None, low=None, steps=0,
         refine=0, likelihood="bound", trace="estimate",
     )  # fmt: skip
-    like = next(net.network.parameters())
+    like = net.like()
     labels = None
     if wanted.label is not None:
         each = options.labels(wanted.label, net.classes, batch)
         labels = torch.tensor(each, device=like.device)
-    if isinstance(net, GuideModel):
-        return Asked(labels)
     image = None if wanted.image is None else _pictures(net, wanted.image, batch, like)
     mask = None if wanted.mask is None else _mask(net, wanted.mask, batch, like)
     if mask is not None and image is None:

@@ -26,7 +26,7 @@ from zoo.errors import RequestError, nearest
 from zoo.nn.diffusion import Path, samplers, spacing
 from zoo.nn.diffusion.posterior import VARIANCES
 from zoo_diffusion.asking import Asked
-from zoo_diffusion.net import DiffusionModel, GuideModel
+from zoo_diffusion.net import DiffusionModel
 
 DEFAULTS: dict[str, Any] = {
     "sampler": "ddim", "steps": 0, "spacing": "", "offset": 0, "eta": 0.0, "guidance": 1.0, "guidance_from": 0.0,
@@ -72,11 +72,8 @@ class Chosen:
     path: Path
 
 
-def chosen(net: DiffusionModel | GuideModel, given: Mapping[str, Any], asked: Asked) -> Chosen:
+def chosen(net: DiffusionModel, given: Mapping[str, Any], asked: Asked) -> Chosen:
     """Read options. Raises RequestError for what is not known, or does not fit the model or what else is asked."""
-    if isinstance(net, GuideModel):
-        net.answer  # noqa: B018  (tells that a classifier draws nothing)
-        raise TypeError
     found = options.read(given, "sampling option", **DEFAULTS)
     method = METHODS.get(found.sampler)
     if method is None:

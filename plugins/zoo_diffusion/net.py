@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo.adoption import Adoption
-from zoo.errors import RequestError
 from zoo.model import Model
 from zoo.nn.diffusion import Process
 from zoo_diffusion.networks import network
@@ -24,7 +23,7 @@ class DiffusionModel(nn.Module):
         network: net(x (B, C, H, W), t (B,), cond) -> (B, C or 2 C, H, W); `label` and `low` are in cond.
         process: what the network was made for.
         scale: how many times smaller a side of the small pictures of a super-resolution model is.
-        classifier: a noisy classifier that can guide (B, C, H, W), (B,) -> (B, classes); no child of this module.
+        classifier: a noisy classifier (B, C, H, W), (B,) -> (B, classes) that can guide; no child of this module.
         base: the model whose pictures a super-resolution model makes larger; no child either.
 
     Raises ValueError for a network whose channels are not the picture's.
@@ -47,8 +46,7 @@ class DiffusionModel(nn.Module):
         self.null = bool(self.classes and getattr(network, "null", False))
         self.low = int(getattr(network, "low", 0) or 0)
         self.scale = scale
-        object.__setattr__(self, "classifier", classifier)
-        object.__setattr__(self, "base", base)
+        self._parts = (classifier, base)  # in a tuple, so that their weights are not this module's
         channels, outputs = self.image[0], int(getattr(network, "outputs", self.image[0]))
         learned = process.variance.startswith("learned")
         if outputs not in (channels, 2 * channels) or (learned and outputs == channels):
@@ -56,6 +54,16 @@ class DiffusionModel(nn.Module):
                 f"pictures of {channels} channels and variance {process.variance!r} need a net that gives "
                 f"{2 * channels if learned else channels}, not {outputs}"
             )
+
+    @property
+    def classifier(self) -> nn.Module | None:
+        """The noisy classifier that can guide."""
+        return self._parts[0]
+
+    @property
+    def base(self) -> Model | None:
+        """The model whose pictures are made larger."""
+        return self._parts[1]
 
     def reset_buffers(self) -> None:
         """What the network computes itself and no file holds."""
@@ -74,30 +82,11 @@ class DiffusionModel(nn.Module):
         return out
 
 
-class GuideModel(nn.Module):
-    """A noisy classifier on its own: a part that guides, or one to be trained."""
-
-    def __init__(self, image: Sequence[int], network: nn.Module, process: Process) -> None:
-        super().__init__()
-        self.image, self.network, self.process = tuple(image), network, process
-        self.classes = int(getattr(network, "classes", 0))
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("low", "null", "base", "answer", "like"):
-            raise RequestError(
-                "This is a noisy classifier: it guides a diffusion model as its part `classifier` and draws or encodes "
-                "nothing itself."
-            )
-        return super().__getattr__(name)
-
-
-def diffusion_model(
-    config: Mapping[str, Any], parts: Mapping[str, Model]
-) -> DiffusionModel | GuideModel:
+def diffusion_model(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DiffusionModel:
     """The net of a configuration.
 
         image     [C, H, W]
-        net       {kind = "unet" | "dit", ...}, see `zoo_diffusion.networks`; {pool = ...}: a noisy classifier
+        net       {kind = "unet" | "dit", ...}, see `zoo_diffusion.networks`
         process   {schedule, steps, prediction, variance, ...}, see `zoo.nn.diffusion.Process`
         classes   how many labels it knows, as `net` says too
         scale     of a super-resolution model (4)
@@ -114,19 +103,23 @@ def _built(
     process: Mapping[str, Any],
     classes: int = 0,
     scale: int = 4,
-) -> DiffusionModel | GuideModel:
-    if "pool" in net:
-        from zoo_diffusion.noisy import NoisyClassifier
-
-        return GuideModel(image, NoisyClassifier(**net), Process(**process))
+) -> DiffusionModel:
     if classes != (net.get("classes") or 0):
         raise ValueError(f"classes = {classes} and net.classes = {net.get('classes', 0)} differ")
     unknown = sorted(set(parts) - {"classifier", "base"})
     if unknown:
         raise ValueError(f"a diffusion model has the parts classifier and base, not {unknown}")
-    guide = parts.get("classifier")
-    found = None if guide is None else getattr(guide.net, "network", guide.net)
-    return DiffusionModel(image, network(net), Process(**process), scale, found, parts.get("base"))
+    made, guide = Process(**process), parts.get("classifier")
+    told = None if guide is None else getattr(guide.net, "process", None)
+    if told is not None and replace(told, prediction="x0", variance="beta") != replace(
+        made, prediction="x0", variance="beta"
+    ):
+        raise ValueError(
+            f"the part classifier was made for pictures noised by {told}, this model's are by {made}"
+        )
+    return DiffusionModel(
+        image, network(net), made, scale, None if guide is None else guide.net, parts.get("base")
+    )
 
 
 def placed(found: Adoption) -> Adoption:
@@ -140,6 +133,6 @@ def placed(found: Adoption) -> Adoption:
         config=config,
         rename={theirs: f"network.{ours}" for theirs, ours in found.rename.items()},
         transforms={f"network.{ours}": how for ours, how in found.transforms.items()},
-        latent=None if "pool" in config["net"] else tuple(found.image),
-        log_prob=None if "pool" in config["net"] else {"kind": "lower bound", "over": "8-bit pixels"},
+        latent=tuple(found.image),
+        log_prob={"kind": "lower bound", "over": "8-bit pixels"},
     )

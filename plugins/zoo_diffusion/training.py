@@ -1,4 +1,4 @@
-"""What training minimises: one of `zoo.nn.diffusion.losses`, or a noisy classifier's cross-entropy.
+"""What training minimises: one of `zoo.nn.diffusion.losses`.
 
 Labels are left out for a share of the pictures, so that one net knows both p(x | label) and p(x) (Ho & Salimans, 2022,
 arXiv:2207.12598). A super-resolution model sees its own pictures made small, with noise of a random level up to
@@ -13,14 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo import options
 from zoo.errors import RequestError
 from zoo.nn.diffusion import Process, losses
 from zoo.train.objective import Batch, Objective
 from zoo_diffusion.asking import smaller
-from zoo_diffusion.net import DiffusionModel, GuideModel
+from zoo_diffusion.net import DiffusionModel
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,8 @@ class Settings:
         return found
 
 
-def objectives(net: DiffusionModel | GuideModel, table: Mapping[str, Any]) -> Sequence[Objective]:
+def objectives(net: DiffusionModel, table: Mapping[str, Any]) -> Sequence[Objective]:
     """One objective; `table` is the recipe's [objective]."""
-    if isinstance(net, GuideModel):
-        return [_classifying(net, table)]
     process, settings = net.process, Settings.of(table, net.process)
 
     def loss(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
@@ -97,21 +94,6 @@ def _shown(net: DiffusionModel, batch: Batch) -> Any:
 
     labels = batch["labels"] if net.classes else None
     return Asked(labels, low=smaller(net, batch["images"]) if net.low else None)
-
-
-def _classifying(net: GuideModel, table: Mapping[str, Any]) -> Objective:
-    options.read(table, "[objective] of a noisy classifier")
-    process = net.process
-
-    def loss(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
-        images, labels = batch["images"], _labels(net.classes, batch)
-        level = process.levels(_times(process, images), images)
-        x = level.noised(images, torch.randn_like(images))
-        logits = net.network(x * level.scale if process.schedule == "edm" else x, level.time)
-        right = (logits.argmax(1) == labels).float().mean()
-        return F.cross_entropy(logits, labels), {"right": right}
-
-    return Objective("classifier", list(net.network.parameters()), loss)
 
 
 def _times(process: Process, images: Tensor) -> Tensor:
