@@ -51,11 +51,11 @@ class AttentionPool(nn.Module):
         x = torch.cat([x.mean(2, keepdim=True), x], dim=2) + self.positions
         x = x.transpose(1, 2)  # (B, 1 + N, C)
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
-        parts = (
+        q, k, v = (
             F.linear(given, weight, bias).view(*given.shape[:2], self.heads, -1).transpose(1, 2)
             for given, weight, bias in zip((x[:, :1], x, x), weights, biases, strict=True)
         )
-        looked = F.scaled_dot_product_attention(*parts).flatten(1)  # (B, C)
+        looked = F.scaled_dot_product_attention(q, k, v).flatten(1)  # (B, C)
         out: Tensor = self.out(looked)
         return out
 

@@ -217,7 +217,8 @@ class DiT(nn.Module):
         b, s = self.modulation(F.silu(cast(Tensor, last)))[:, None].chunk(2, dim=2)
         h = self.out(torch.addcmul(b, self.norm(h), 1 + s))  # (B, N, patch patch outputs)
         h = h.view(len(x), *grid, self.patch, self.patch, self.outputs).permute(0, 5, 1, 3, 2, 4)
-        return h.reshape(len(x), self.outputs, grid[0] * self.patch, grid[1] * self.patch)
+        out: Tensor = h.reshape(len(x), self.outputs, grid[0] * self.patch, grid[1] * self.patch)
+        return out
 
     def _places(self, grid: tuple[int, int], h: Tensor) -> Tensor:
         if grid == self.grid:

@@ -40,9 +40,6 @@ class Block(nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        if options.activation not in ACTIVATIONS:
-            known = sorted(ACTIVATIONS)
-            raise ValueError(f"unknown activation {options.activation!r}; there are {known}")
         self.resize, self.scale, self.activation = resize, scale, options.activation
         self.modulates = options.modulation == "scale-shift"
         self.norm1 = GroupNorm(options.groups, inputs, eps=options.eps)
@@ -144,9 +141,9 @@ class SelfAttention(nn.Module):
 def split(qkv: Tensor, heads: int, order: Split) -> tuple[Tensor, Tensor, Tensor]:
     """One projection (B, N, 3 heads d) as queries, keys and values (B, heads, N, d) each."""
     if order == "heads":
-        q, k, v = qkv.unflatten(2, (heads, 3, -1)).permute(3, 0, 2, 1, 4)
+        q, k, v = qkv.view(*qkv.shape[:2], heads, 3, -1).permute(3, 0, 2, 1, 4)
     else:
-        q, k, v = qkv.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.view(*qkv.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4)
     return q, k, v
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from zoo.nn.residual import ACTIVATIONS
+
 Modulation = Literal["shift", "scale-shift"]
 Split = Literal["heads", "parts", "apart"]
 DOWN = ("conv", "conv-right", "pool", "block")
@@ -32,6 +34,9 @@ class Residual:
             raise ValueError(
                 f"unknown modulation {self.modulation!r}; there are 'shift' and 'scale-shift'"
             )
+        if self.activation not in ACTIVATIONS:
+            known = sorted(ACTIVATIONS)
+            raise ValueError(f"unknown activation {self.activation!r}; there are {known}")
 
 
 @dataclass(frozen=True)
