@@ -27,7 +27,7 @@ def subject(process, net=None, request=None, recipe=None, **options):
 
 SUBJECTS = {
     "learned variance, ddpm": subject(
-        {"steps": 8, "variance": "learned-range"}, {"outputs": 2}, sampler="ddpm"
+        {"schedule": "cosine", "steps": 8, "variance": "learned-range"}, {"outputs": 2}, sampler="ddpm"
     ),
     "labels, cosine v, guided": subject(
         {"schedule": "cosine", "steps": 8, "prediction": "v"},

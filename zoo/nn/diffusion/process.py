@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import floor, inf, log
+from math import exp, floor, inf, log
 
 import torch
 from torch import Tensor
@@ -81,7 +81,7 @@ class Process:
         if self.betas is None:
             found = schedules.betas(self.schedule, self.steps, self.beta_start, self.beta_end)
         else:
-            found = torch.tensor(list(self.betas), dtype=torch.float64)
+            found = torch.tensor(list(self.betas), dtype=torch.float64, device="cpu")
             if len(found) != self.steps:
                 raise ValueError(f"{len(found)} betas for {self.steps} steps")
         if self.zero_snr:
@@ -187,5 +187,4 @@ class Process:
 
 def preserving(told: float, log_ratio: float) -> Level:
     """The level of a log ratio with alpha^2 + sigma^2 = 1."""
-    ratio = torch.tensor(log_ratio, dtype=torch.float64)
-    return Level(told, float(torch.sigmoid(-2 * ratio) ** 0.5), float(torch.sigmoid(2 * ratio) ** 0.5))
+    return Level(told, (1 + exp(2 * log_ratio)) ** -0.5, (1 + exp(-2 * log_ratio)) ** -0.5)
