@@ -35,7 +35,7 @@ def unipc(
         seen = [*seen[len(seen) - keep :], answer] if keep else [answer]
         levels = [*levels[len(levels) - keep :], step.since] if keep else [step.since]
         order = min(options.order, count - index) if options.lower_last else options.order
-        order = min(order, index + 1)
+        order = min(order, index + 1) if step.to.sigma else 1
         before = x
         x = stepped(x, seen, levels, step.to, order, options)
         yield State(x, found.x0)
