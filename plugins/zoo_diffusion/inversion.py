@@ -19,7 +19,7 @@ from zoo.nn.diffusion.samplers import Denoise
 from zoo_diffusion.asking import Asked
 from zoo_diffusion.choosing import USUAL_STEPS, chosen
 from zoo_diffusion.net import DiffusionModel
-from zoo_diffusion.sampling import denoiser, told_of
+from zoo_diffusion.sampling import denoiser, told_of, unwatched
 
 
 def encode(net: DiffusionModel, images: Tensor, cond: Asked | None) -> Tensor:
@@ -38,7 +38,7 @@ def encode(net: DiffusionModel, images: Tensor, cond: Asked | None) -> Tensor:
 
 
 def _up(x: Tensor, step: Step, found: Predicted) -> Tensor:
-    """x at `step.to` to the noisier `step.at`, by the noise foreseen; to pure noise by the picture foreseen."""
+    """X at `step.to` to the noisier `step.at`, by the noise foreseen; to pure noise by the picture foreseen."""
     if step.at.alpha:
         return moved(x, step.to, step.at, found.eps)
     return (x - found.x0 * step.to.alpha) / step.to.sigma
@@ -64,7 +64,7 @@ def _run(net: DiffusionModel, count: int, cond: Asked | None) -> tuple[Asked, De
         raise RequestError("This model needs a label for each picture: condition(label=...).")
     found = chosen(net, {"clip": False, "steps": asked.steps}, asked)
     streams = rng.streams(rng.generator(0), count)
-    told = told_of(net, count, asked, 0.0, streams, rng.generator(0), lambda steps, total=None, label="": steps)
+    told = told_of(net, count, asked, 0.0, streams, rng.generator(0), unwatched)
     free = Asked(asked.labels, refine=asked.refine)
     steps = asked.steps or min(USUAL_STEPS, net.process.steps)
     return free, denoiser(net, found, free, told), spacing.path(net.process, steps)

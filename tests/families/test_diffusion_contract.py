@@ -5,7 +5,14 @@ import pytest
 from zoo.card import Density
 from zoo.testing import CHECKS, Subject
 
-NET = {"kind": "unet", "channels": 1, "outputs": 1, "widths": [8], "blocks": 1, "residual": {"groups": 4}}
+NET = {
+    "kind": "unet",
+    "channels": 1,
+    "outputs": 1,
+    "widths": [8],
+    "blocks": 1,
+    "residual": {"groups": 4},
+}
 
 
 def subject(process, net=None, request=None, recipe=None, **options):

@@ -5,7 +5,18 @@ import math
 import pytest
 import torch
 
-from zoo.nn.diffusion import Path, Predicted, Process, bounds, losses, ode, posterior, predictions, samplers, spacing
+from zoo.nn.diffusion import (
+    Path,
+    Predicted,
+    Process,
+    bounds,
+    losses,
+    ode,
+    posterior,
+    predictions,
+    samplers,
+    spacing,
+)
 from zoo.nn.diffusion.levels import CLEAN, Level
 from zoo.nn.diffusion.predictions import agreeing
 
@@ -64,7 +75,9 @@ def test_the_posterior_is_bayes_rule(name):
     process = PROCESSES[name]
     at, to = spacing.path(process, 10).steps[4].at, spacing.path(process, 10).steps[4].to
     x0, x = 0.4, -0.2
-    step_variance = posterior.beta(at, to)  # q(x_t | x_s) = N(a x_s, beta), q(x_s | x_0) = N(alpha_s x_0, sigma_s^2)
+    step_variance = posterior.beta(
+        at, to
+    )  # q(x_t | x_s) = N(a x_s, beta), q(x_s | x_0) = N(alpha_s x_0, sigma_s^2)
     a = at.alpha / to.alpha
     precision = a**2 / step_variance + 1 / to.sigma**2
     of_picture, of_x = posterior.coefficients(at, to)
@@ -129,16 +142,22 @@ def test_stochastic_samplers_end_at_the_data(sampler):
 @pytest.mark.parametrize("exact", [True, False])
 def test_the_flows_likelihood_of_gaussian_data_is_theirs(name, exact):
     process, images = PROCESSES[name], MEAN + DEVIATION * drawn(3, 1, 2, 2)
-    signs = None if exact else drawn(3, 1, 2, 2, seed=2).sign()  # the Jacobian is diagonal: any signs are exact
+    signs = (
+        None if exact else drawn(3, 1, 2, 2, seed=2).sign()
+    )  # the Jacobian is diagonal: any signs are exact
     coarse, fine = (ode.log_density(gaussian, images, process, n, signs) for n in (60, 120))
     first, last = ode.ends(process)
     variance = DEVIATION**2 + first.ratio**2
     each = -0.5 * ((images - MEAN) ** 2 / variance + math.log(2 * math.pi * variance))
     # the flow ends in N(alpha m, alpha^2 c^2 + sigma^2), the model in N(0, 1) or N(0, high^2)
-    spread = (MEAN + (images - MEAN) * ((DEVIATION**2 + last.ratio**2) / variance) ** 0.5) * last.alpha
+    spread = (
+        MEAN + (images - MEAN) * ((DEVIATION**2 + last.ratio**2) / variance) ** 0.5
+    ) * last.alpha
     model = process.start**2
     true = (last.alpha * DEVIATION) ** 2 + last.sigma**2
-    ends = 0.5 * ((spread - last.alpha * MEAN) ** 2 / true - spread**2 / model + math.log(true / model))
+    ends = 0.5 * (
+        (spread - last.alpha * MEAN) ** 2 / true - spread**2 / model + math.log(true / model)
+    )
     want = (each + ends).flatten(1).sum(1)
     errors = [float((found - want).abs().max()) for found in (coarse, fine)]
     assert errors[1] < errors[0] / 8  # of fourth order
@@ -152,7 +171,9 @@ def test_the_bound_of_one_step_is_the_kl_of_gaussians():
     x = step.at.noised(images, e)
     found = gaussian(x, step.at)
     nats = bounds.step_nats(found, images, x, step, "posterior")
-    weight = posterior.coefficients(step.at, step.to)[0] ** 2 / posterior.variance(step.at, step.to) / 2
+    weight = (
+        posterior.coefficients(step.at, step.to)[0] ** 2 / posterior.variance(step.at, step.to) / 2
+    )
     torch.testing.assert_close(nats, weight * (found.x0 - images).square().flatten(1).sum(1))
 
 

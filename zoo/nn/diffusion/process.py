@@ -57,9 +57,13 @@ class Process:
 
     def __post_init__(self) -> None:
         if self.prediction not in KINDS:
-            raise ValueError(f"unknown prediction {self.prediction!r}; there are {', '.join(KINDS)}")
+            raise ValueError(
+                f"unknown prediction {self.prediction!r}; there are {', '.join(KINDS)}"
+            )
         if self.variance not in VARIANCES:
-            raise ValueError(f"unknown variance {self.variance!r}; there are {', '.join(VARIANCES)}")
+            raise ValueError(
+                f"unknown variance {self.variance!r}; there are {', '.join(VARIANCES)}"
+            )
         if self.zero_snr and (self.prediction == "eps" or self.continuous):
             raise ValueError(
                 "zero_snr ends a discrete schedule in pure noise, where eps says nothing of the picture: take "
@@ -172,7 +176,9 @@ class Process:
             return Level(told.to(like), shaped(kept.sqrt()), shaped((1 - kept).sqrt()))
         if self.schedule == "edm":
             scale = (t**2 + self.data**2) ** -0.5
-            return Level((t.log() / 4).to(like), shaped(torch.ones_like(t)), shaped(t), shaped(scale))
+            return Level(
+                (t.log() / 4).to(like), shaped(torch.ones_like(t)), shaped(t), shaped(scale)
+            )
         told = t * (1000 if self.clock is None else self.clock)
         return Level(told.to(like), shaped(1 - t), shaped(t))
 

@@ -55,13 +55,13 @@ def stepped(
     h = to.log_snr - since.log_snr
     signed = -h if options.data else h
     growth = expm1(signed) if signed < inf else inf
-    ratios = [
-        (levels[-1 - k].log_snr - since.log_snr) / h for k in range(1, order)
-    ]
+    ratios = [(levels[-1 - k].log_snr - since.log_snr) / h for k in range(1, order)]
     others = [(seen[-1 - k] - seen[-1]) / r for k, r in zip(range(1, order), ratios, strict=True)]
     if new is not None:
         ratios, others = [*ratios, 1.0], [*others, new - seen[-1]]
-    keep, size = (to.sigma / since.sigma, to.alpha) if options.data else (to.alpha / since.alpha, to.sigma)
+    keep, size = (
+        (to.sigma / since.sigma, to.alpha) if options.data else (to.alpha / since.alpha, to.sigma)
+    )
     x = torch.add(x * float(keep), seen[-1], alpha=-size * growth)
     if not others:
         return x
