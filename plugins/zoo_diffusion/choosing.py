@@ -38,7 +38,7 @@ USUAL_STEPS = 50
 
 @dataclass(frozen=True)
 class Method:
-    """A sampler by name: the function, what it fixes and reads; `finite`: not from pure noise (infinite sigma / alpha)."""
+    """A sampler by name: the function, what it fixes and reads; `finite`: not from pure noise."""
 
     sampler: samplers.Sampler
     fixed: Mapping[str, Any]

@@ -66,7 +66,7 @@ def flow(net: DiffusionModel, images: Tensor, asked: Asked, streams: list[Genera
     spread = (rng.uniform(streams, *shape).to(**how) - 0.5) / 127.5
     signs = None if asked.exact else (rng.uniform(streams, *shape) < 0.5).to(**how) * 2 - 1
     denoise = _plain(net, len(images), asked, streams, clip=False)
-    nats = ode.log_density(denoise, images + spread, net.process, asked.steps or ODE_STEPS, signs)
+    nats = ode.log_density(denoise, images + spread, net.process, asked.steps or min(ODE_STEPS, net.process.steps), signs)
     return nats - images[0].numel() * log(127.5)
 
 

@@ -41,9 +41,9 @@ SUBJECTS = {
         {"classes": 3, "null": True}, {"label": 2}, {"loss": "min-snr"}, sampler="dpm++2m",
     ),
     "flow matching": subject(
-        {"schedule": "flow", "steps": 20, "prediction": "velocity"}, request={"trace": "estimate"}, sampler="heun"
+        {"schedule": "flow", "steps": 4, "prediction": "velocity"}, request={"trace": "estimate"}, sampler="heun"
     ),
-    "edm": subject({"schedule": "edm", "steps": 20, "prediction": "edm"}, sampler="heun", churn=1.0),
+    "edm": subject({"schedule": "edm", "steps": 4, "prediction": "edm"}, sampler="heun", churn=1.0),
 }  # fmt: skip
 
 
