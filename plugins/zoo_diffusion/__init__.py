@@ -74,7 +74,9 @@ def sample(
 
 
 @hookimpl
-def log_prob(net: DiffusionModel, images: Tensor, cond: Asked | None, generator: Generator) -> Tensor:
+def log_prob(
+    net: DiffusionModel, images: Tensor, cond: Asked | None, generator: Generator
+) -> Tensor:
     """A lower bound (B,) of ln p of the 8-bit picture, in nats: the variational one, or the probability flow's."""
     from zoo_diffusion import scoring
 
@@ -99,7 +101,9 @@ def adopt(keys: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None)
     return None if found is None else placed(found)
 
 
-def previews(model: Model, count: int = 1, seed: int | None = None, **options: Any) -> Iterator[Any]:
+def previews(
+    model: Model, count: int = 1, seed: int | None = None, **options: Any
+) -> Iterator[Any]:
     """The clean pictures foreseen at every step of a sampling run; see `zoo_diffusion.sampling.previews`."""
     from zoo_diffusion import sampling
 

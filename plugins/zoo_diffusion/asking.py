@@ -58,9 +58,13 @@ def asked(net: DiffusionModel, request: Mapping[str, Any], batch: int) -> Asked:
     image = None if wanted.image is None else _pictures(net, wanted.image, batch, like)
     mask = None if wanted.mask is None else _mask(net, wanted.mask, batch, like)
     if mask is not None and image is None:
-        raise RequestError("mask says which part of `image` is drawn anew: give image=pictures as well.")
+        raise RequestError(
+            "mask says which part of `image` is drawn anew: give image=pictures as well."
+        )
     if not 0 < wanted.strength <= 1:
-        raise RequestError(f"strength is how far `image` is noised, above 0 up to 1; got {wanted.strength}.")
+        raise RequestError(
+            f"strength is how far `image` is noised, above 0 up to 1; got {wanted.strength}."
+        )
     if wanted.strength != 1 and image is None:
         raise RequestError("strength says how far `image` is noised: give image=pictures as well.")
     for name, given, known in (
@@ -71,7 +75,9 @@ def asked(net: DiffusionModel, request: Mapping[str, Any], batch: int) -> Asked:
     if wanted.likelihood == "bound" and net.process.continuous:
         wanted.likelihood = _flow_only(net, request)
     if wanted.steps < 0 or wanted.refine < 0:
-        raise RequestError(f"steps and refine are 0 or more; got {wanted.steps} and {wanted.refine}.")
+        raise RequestError(
+            f"steps and refine are 0 or more; got {wanted.steps} and {wanted.refine}."
+        )
     return Asked(
         labels, image, wanted.strength, mask, _small(net, wanted.low, batch, like), wanted.steps,
         wanted.refine, wanted.likelihood, wanted.trace == "exact",
@@ -89,7 +95,9 @@ def _flow_only(net: DiffusionModel, request: Mapping[str, Any]) -> str:
 def _pictures(net: DiffusionModel, given: Any, batch: int, like: Tensor) -> Tensor:
     images = Images.read(given, net.image[0]).tensor.to(like.device, like.dtype)
     if tuple(images.shape[1:]) != net.image:
-        raise RequestError(f"image must be {net.image} (C, H, W) as the model's pictures, is {tuple(images.shape[1:])}.")
+        raise RequestError(
+            f"image must be {net.image} (C, H, W) as the model's pictures, is {tuple(images.shape[1:])}."
+        )
     return torch.stack(options.one_each(tuple(images), batch, "image"))
 
 
@@ -113,7 +121,9 @@ def _small(net: DiffusionModel, given: Any, batch: int, like: Tensor) -> Tensor 
     if given is None:
         return None
     if not net.low:
-        raise RequestError("low is the small picture of a super-resolution model, which this is not.")
+        raise RequestError(
+            "low is the small picture of a super-resolution model, which this is not."
+        )
     images = Images.read(given, net.low).tensor.to(like.device, like.dtype)
     return torch.stack(options.one_each(tuple(images), batch, "low"))
 

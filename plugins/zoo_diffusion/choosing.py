@@ -1,16 +1,16 @@
 """Options of sampling, one vocabulary for all samplers, and what does not go together.
 
-    sampler    ddpm ddim euler euler-ancestral heun dpm++2m dpm++3m dpm++2s dpm++sde unipc pndm lcm
-    steps      how many; evaluations of the net are as many, about twice with heun and dpm++2s
-    spacing    leading trailing linspace karras exponential; offset with leading
-    eta        noise put back a step (ddim, euler): 0 none, 1 ddpm's
-    guidance   weight of the label against none; where sigma / alpha is in [guidance_from, guidance_to]; `rescale` it
-    classifier weight of the part `classifier`
-    clip, threshold   the foreseen picture to [-1, 1]; dynamically at this share (0: not)
-    churn, churn_from, churn_to, churn_noise   Karras' noise before a step (euler, heun)
-    variance   of ddpm's steps, where the model's own is not wanted
-    resample, jump    RePaint: each stretch of `jump` steps is taken `resample` times (with a mask)
-    augment    noise on the small picture of a super-resolution model, as a share of the schedule
+sampler    ddpm ddim euler euler-ancestral heun dpm++2m dpm++3m dpm++2s dpm++sde unipc pndm lcm
+steps      how many; evaluations of the net are as many, about twice with heun and dpm++2s
+spacing    leading trailing linspace karras exponential; offset with leading
+eta        noise put back a step (ddim, euler): 0 none, 1 ddpm's
+guidance   weight of the label against none; where sigma / alpha is in [guidance_from, guidance_to]; `rescale` it
+classifier weight of the part `classifier`
+clip, threshold   the foreseen picture to [-1, 1]; dynamically at this share (0: not)
+churn, churn_from, churn_to, churn_noise   Karras' noise before a step (euler, heun)
+variance   of ddpm's steps, where the model's own is not wanted
+resample, jump    RePaint: each stretch of `jump` steps is taken `resample` times (with a mask)
+augment    noise on the small picture of a super-resolution model, as a share of the schedule
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ USUAL_STEPS = 50
 
 @dataclass(frozen=True)
 class Method:
-    """A sampler by name: the function and what it fixes; `finite`: not from pure noise, where sigma / alpha is infinite."""
+    """A sampler by name: the function, what it fixes and reads; `finite`: not from pure noise."""
 
     sampler: samplers.Sampler
     fixed: Mapping[str, Any]
@@ -81,7 +81,9 @@ def chosen(net: DiffusionModel, given: Mapping[str, Any], asked: Asked) -> Chose
             f"There is no sampler {found.sampler!r}.{nearest(found.sampler, METHODS)} Known: {', '.join(METHODS)}."
         )
     process = net.process
-    path = spacing.path(process, found.steps or min(USUAL_STEPS, process.steps), found.spacing or None, found.offset)
+    path = spacing.path(
+        process, found.steps or min(USUAL_STEPS, process.steps), found.spacing or None, found.offset
+    )
     if method.finite and not path.steps[0].at.alpha:
         fits = ", ".join(name for name, each in METHODS.items() if not each.finite)
         raise RequestError(
@@ -92,11 +94,15 @@ def chosen(net: DiffusionModel, given: Mapping[str, Any], asked: Asked) -> Chose
     for name in ("eta", "churn", "variance"):
         if found.__dict__[name] and name not in method.uses:
             fits = ", ".join(each for each, other in METHODS.items() if name in other.uses)
-            raise RequestError(f"{name} is no option of sampler = {found.sampler!r}; it is of {fits}.")
+            raise RequestError(
+                f"{name} is no option of sampler = {found.sampler!r}; it is of {fits}."
+            )
     _within(found)
     _guided(net, found, asked)
     if found.variance and found.variance not in VARIANCES:
-        raise RequestError(f"variance must be one of {', '.join(VARIANCES)}, is {found.variance!r}.")
+        raise RequestError(
+            f"variance must be one of {', '.join(VARIANCES)}, is {found.variance!r}."
+        )
     made = samplers.Options(
         **{"eta": found.eta, **method.fixed},
         variance=found.variance or process.variance,
@@ -123,14 +129,14 @@ def _guided(net: DiffusionModel, found: SimpleNamespace, asked: Asked) -> None:
         raise RequestError(
             f"guidance = {found.guidance} weighs the label against none, and this model "
             f"{'has no null label' if net.classes else 'has no labels'}: leave guidance out"
-            + (", or take classifier = ... with a part `classifier`." if net.classifier is None else ", or give classifier.")
+            f"{', or give classifier' if net.classifier is not None else ''}."
         )
     if found.guidance != 1 and asked.labels is None:
         raise RequestError("guidance weighs a label: say which with condition(label=...).")
     if found.classifier and net.classifier is None:
         raise RequestError(
             "classifier weighs the part `classifier`, which this model does not have: zoo.compose(name, "
-            "classifier=...)" + (", or guidance = ... for a model with a null label." if not net.null else ", or guidance.")
+            f"classifier=...){', or give guidance' if net.null else ''}."
         )
     if found.classifier and asked.labels is None:
         raise RequestError("classifier weighs a label: say which with condition(label=...).")

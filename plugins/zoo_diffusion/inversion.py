@@ -1,8 +1,8 @@
 """Pictures to the noise they come from, and back, by DDIM without fresh noise (Song et al., 2021, arXiv:2010.02502).
 
     decode  x_s = (alpha_s / alpha_t) (x_t - sigma_t e(x_t, t)) + sigma_s e(x_t, t)         from noise to the picture
-    encode  the same equation solved for x_t: e(x_t, t) is first taken at x_s alpha_t / alpha_s, and `refine` times again
-            at the x_t found, a fixed-point iteration whose limit decode returns to the picture exactly
+    encode  the same equation solved for x_t: e is first taken at x_s, and `refine` times again at the x_t found, a
+            fixed-point iteration whose limit decode returns to the picture exactly
 
 Nothing is clipped or guided, so that both are smooth.
 """
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from zoo import rng
 from zoo.errors import RequestError
-from zoo.nn.diffusion import Path, spacing
+from zoo.nn.diffusion import Path, Predicted, Step, spacing
 from zoo.nn.diffusion.levels import moved
 from zoo.nn.diffusion.samplers import Denoise
 from zoo_diffusion.asking import Asked
 from zoo_diffusion.choosing import USUAL_STEPS, chosen
 from zoo_diffusion.net import DiffusionModel
-from zoo_diffusion.sampling import denoiser, told_of
+from zoo_diffusion.sampling import denoiser, told_of, unwatched
 
 
 def encode(net: DiffusionModel, images: Tensor, cond: Asked | None) -> Tensor:
@@ -27,16 +27,21 @@ def encode(net: DiffusionModel, images: Tensor, cond: Asked | None) -> Tensor:
     asked, denoise, path = _run(net, len(images), cond)
     x = images
     for step in reversed(path.steps):
-        near = step.to.alpha and x * (step.at.alpha / step.to.alpha)
-        guess = near
-        for _ in range(1 + asked.refine):
-            found = denoise(guess, step.at)
-            if step.at.alpha:
-                guess = moved(x, step.to, step.at, found.eps)
-            else:
-                guess = (x - found.x0 * step.to.alpha) / step.to.sigma
+        if step.to.sigma:
+            guess = _up(x, step, denoise(x, step.to))
+        else:
+            guess = _up(x, step, denoise(x * step.at.alpha, step.at))
+        for _ in range(asked.refine):
+            guess = _up(x, step, denoise(guess, step.at))
         x = guess
     return x / _deviation(net, path)
+
+
+def _up(x: Tensor, step: Step, found: Predicted) -> Tensor:
+    """X at `step.to` to the noisier `step.at`, by the noise foreseen; to pure noise by the picture foreseen."""
+    if step.at.alpha:
+        return moved(x, step.to, step.at, found.eps)
+    return (x - found.x0 * step.to.alpha) / step.to.sigma
 
 
 def decode(net: DiffusionModel, latents: Tensor, cond: Asked | None) -> Tensor:
@@ -59,7 +64,7 @@ def _run(net: DiffusionModel, count: int, cond: Asked | None) -> tuple[Asked, De
         raise RequestError("This model needs a label for each picture: condition(label=...).")
     found = chosen(net, {"clip": False, "steps": asked.steps}, asked)
     streams = rng.streams(rng.generator(0), count)
-    told = told_of(net, count, asked, 0.0, streams, rng.generator(0), lambda steps, total=None, label="": steps)
+    told = told_of(net, count, asked, 0.0, streams, rng.generator(0), unwatched)
     free = Asked(asked.labels, refine=asked.refine)
     steps = asked.steps or min(USUAL_STEPS, net.process.steps)
     return free, denoiser(net, found, free, told), spacing.path(net.process, steps)

@@ -8,10 +8,10 @@ noised (Ho et al., 2022, arXiv:2106.15282); without one it draws it from its par
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -24,10 +24,11 @@ from zoo.model import Model
 from zoo.nn.diffusion import Level, Predicted, guidance, samplers
 from zoo.nn.diffusion.levels import raised
 from zoo.nn.diffusion.predictions import agreeing
-from zoo.options import implied
 from zoo_diffusion.asking import Asked
 from zoo_diffusion.choosing import Chosen, chosen
 from zoo_diffusion.net import DiffusionModel
+
+T = TypeVar("T")
 
 
 def sample(
@@ -48,16 +49,26 @@ def sample(
     return x
 
 
-def previews(model: Model, count: int, seed: int | None, given: Mapping[str, Any]) -> Iterator[Images]:
+def unwatched(iterable: Iterable[T], total: int | None = None, label: str = "") -> Iterable[T]:
+    """The items of `iterable`, without a bar."""
+    return iterable
+
+
+def previews(
+    model: Model, count: int, seed: int | None, given: Mapping[str, Any]
+) -> Iterator[Images]:
     """The clean pictures (count, C, H, W) foreseen at every evaluation of the net, the last being the picture drawn."""
     net, generator = model.net, rng.generator(seed)
     if not isinstance(net, DiffusionModel):
-        raise RequestError(f"previews are of diffusion models; {model.name} is of the family {model.family!r}.")
-    request = model.request
+        raise RequestError(
+            f"previews are of diffusion models; {model.name} is of the family {model.family!r}."
+        )
     with torch.no_grad():
-        asked = model.hooks.call("condition", net=net, request=request, batch=count) if implied(request) and request else None
-        found = chosen(net, {**model.card.sampling, **given}, asked or Asked())
-    run = states(net, count, asked or Asked(), found, generator, lambda steps, total=None, label="": steps)
+        asked = Asked()
+        if model.request:
+            asked = model.hooks.call("condition", net=net, request=model.request, batch=count)
+        found = chosen(net, {**model.card.sampling, **given}, asked)
+    run = states(net, count, asked, found, generator, unwatched)
     while True:
         with torch.no_grad():
             state = next(run, None)
@@ -67,7 +78,12 @@ def previews(model: Model, count: int, seed: int | None, given: Mapping[str, Any
 
 
 def states(
-    net: DiffusionModel, count: int, asked: Asked, found: Chosen, generator: Generator, progress: Progress
+    net: DiffusionModel,
+    count: int,
+    asked: Asked,
+    found: Chosen,
+    generator: Generator,
+    progress: Progress,
 ) -> Iterator[samplers.State]:
     """Every state of a run; see `zoo.nn.diffusion.samplers`."""
     streams, like = rng.streams(generator, count), net.like()
@@ -123,7 +139,9 @@ def told_of(
     low = asked.low
     if low is None:
         if net.base is None:
-            raise RequestError("This model makes small pictures larger: give condition(low=pictures).")
+            raise RequestError(
+                "This model makes small pictures larger: give condition(low=pictures)."
+            )
         base = net.base
         low = base.hooks.call(
             "sample", net=base.net, count=count, cond=_passed(base, asked, count), options=base.card.sampling,
@@ -131,7 +149,8 @@ def told_of(
         )  # fmt: skip
     if getattr(net.network, "low_time", None) is None:
         return {**told, "low": low}
-    level = net.process.level(float(round(augment * net.process.last)) if not net.process.continuous else max(augment * net.process.last, net.process.first))
+    t = max(augment * net.process.last, net.process.first)
+    level = net.process.level(t if net.process.continuous else float(round(t)))
     fresh = rng.normal(streams, *low.shape[1:], device=low.device, dtype=low.dtype)
     time = torch.full((count,), level.time, device=low.device)
     return {**told, "low": level.noised(low, fresh), "low_level": time}
@@ -143,7 +162,9 @@ def _passed(base: Model, asked: Asked, count: int) -> Any:
     return base.hooks.call("condition", net=base.net, request={"label": asked.labels}, batch=count)
 
 
-def denoiser(net: DiffusionModel, found: Chosen, asked: Asked, told: Mapping[str, Tensor]) -> samplers.Denoise:
+def denoiser(
+    net: DiffusionModel, found: Chosen, asked: Asked, told: Mapping[str, Tensor]
+) -> samplers.Denoise:
     """The net with guidance, limits and what is kept, as samplers ask it."""
     answer = answers(net, found, told)
     process, how = net.process, found.by_name
@@ -168,13 +189,17 @@ def denoiser(net: DiffusionModel, found: Chosen, asked: Asked, told: Mapping[str
     return denoise
 
 
-def answers(net: DiffusionModel, found: Chosen, told: Mapping[str, Tensor]) -> Callable[[Tensor, Level], Tensor]:
+def answers(
+    net: DiffusionModel, found: Chosen, told: Mapping[str, Tensor]
+) -> Callable[[Tensor, Level], Tensor]:
     """The network's answer, guided by the label against none where that is asked for."""
     how = found.by_name
     if how.guidance == 1:
         return lambda x, level: net.answer(x, level.time, told)
     null = torch.full_like(told["label"], net.classes)
-    twice = {key: torch.cat([value, null if key == "label" else value]) for key, value in told.items()}
+    twice = {
+        key: torch.cat([value, null if key == "label" else value]) for key, value in told.items()
+    }
     channels = net.image[0]
 
     def guided(x: Tensor, level: Level) -> Tensor:
@@ -184,7 +209,9 @@ def answers(net: DiffusionModel, found: Chosen, told: Mapping[str, Tensor]) -> C
         mixed = guidance.classifier_free(
             with_it[:, :channels], without[:, :channels], how.guidance, how.rescale
         )
-        return mixed if with_it.shape[1] == channels else torch.cat([mixed, with_it[:, channels:]], 1)
+        return (
+            mixed if with_it.shape[1] == channels else torch.cat([mixed, with_it[:, channels:]], 1)
+        )
 
     return guided
 

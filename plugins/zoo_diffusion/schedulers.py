@@ -64,8 +64,16 @@ COMMON: dict[str, Any] = {
 }
 OWN: dict[str, dict[str, Any]] = {
     "DDIMScheduler": {"clip_sample": True, "timestep_spacing": "leading", "set_alpha_to_one": True},
-    "DDPMScheduler": {"clip_sample": True, "timestep_spacing": "leading", "variance_type": "fixed_small"},
-    "PNDMScheduler": {"timestep_spacing": "leading", "skip_prk_steps": False, "set_alpha_to_one": False},
+    "DDPMScheduler": {
+        "clip_sample": True,
+        "timestep_spacing": "leading",
+        "variance_type": "fixed_small",
+    },
+    "PNDMScheduler": {
+        "timestep_spacing": "leading",
+        "skip_prk_steps": False,
+        "set_alpha_to_one": False,
+    },
     "EulerDiscreteScheduler": {},
     "EulerAncestralDiscreteScheduler": {},
     "HeunDiscreteScheduler": {"beta_start": 0.00085, "beta_end": 0.012},
@@ -118,7 +126,9 @@ def settled(config: Mapping[str, Any]) -> dict[str, Any]:
     made = {**COMMON, **OWN[name], **config, "_class_name": name}
     for key, known in (("beta_schedule", SCHEDULES), ("prediction_type", PREDICTIONS)):
         if made[key] not in known:
-            raise ForeignError(f"{key} = {made[key]!r} is not supported; there are {', '.join(known)}")
+            raise ForeignError(
+                f"{key} = {made[key]!r} is not supported; there are {', '.join(known)}"
+            )
     return made
 
 
@@ -134,7 +144,9 @@ def process(config: Mapping[str, Any], learned: bool = False) -> dict[str, Any]:
     made: dict[str, Any] = {
         "steps": int(said["num_train_timesteps"]),
         "prediction": PREDICTIONS[said["prediction_type"]],
-        "variance": "learned-range" if learned else VARIANCES.get(said.get("variance_type"), "beta"),
+        "variance": "learned-range"
+        if learned
+        else VARIANCES.get(said.get("variance_type"), "beta"),
     }
     if said["trained_betas"] is not None:
         return {**made, "betas": [float(each) for each in said["trained_betas"]]}
@@ -173,7 +185,9 @@ def plan(config: Mapping[str, Any], steps: int, eta: float = 0.0) -> Plan:
         path, sigmas = visits.flow(said, steps)
         stochastic = bool(said.get("stochastic_sampling"))
         options = samplers.Options(noise_last=True)
-        return Plan(said, path, samplers.lcm if stochastic else samplers.euler, options, sigmas=sigmas)
+        return Plan(
+            said, path, samplers.lcm if stochastic else samplers.euler, options, sigmas=sigmas
+        )
     kept = table(said)
     if name in visits.BY_TIME:
         return _by_time(said, steps, kept, eta)
@@ -186,10 +200,10 @@ def _by_time(said: Mapping[str, Any], steps: int, kept: Tensor, eta: float) -> P
         path = visits.ddpm(said, steps, kept)
         kind = str(said["variance_type"])
         if kind not in VARIANCES:
-            raise ForeignError(f"variance_type = {kind!r} is not supported; there are {', '.join(VARIANCES)}")
-        options = samplers.Options(
-            variance=VARIANCES[kind], noise_last=path.steps[-1].at.time > 0
-        )
+            raise ForeignError(
+                f"variance_type = {kind!r} is not supported; there are {', '.join(VARIANCES)}"
+            )
+        options = samplers.Options(variance=VARIANCES[kind], noise_last=path.steps[-1].at.time > 0)
         return Plan(said, path, samplers.ddpm, options, kept=kept, limit=limit)
     if name == "DDIMScheduler":
         path = visits.ddim(said, steps, kept)
@@ -224,7 +238,9 @@ def _by_ratio(said: Mapping[str, Any], steps: int, kept: Tensor) -> Plan:
     options, limit = _multistep(said, steps), _limit({**said, "clip_sample": False})
     if name == "UniPCMultistepScheduler":
         limit = limit if options.data else None
-        return Plan(said, path, samplers.unipc, options, sigmas=tuple(sigmas), kept=kept, limit=limit)
+        return Plan(
+            said, path, samplers.unipc, options, sigmas=tuple(sigmas), kept=kept, limit=limit
+        )
     return Plan(said, path, samplers.dpm, options, sigmas=tuple(sigmas), kept=kept, limit=limit)
 
 

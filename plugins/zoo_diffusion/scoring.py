@@ -27,12 +27,14 @@ from zoo.nn.diffusion.predictions import agreeing
 from zoo.nn.diffusion.samplers import Denoise
 from zoo_diffusion.asking import Asked
 from zoo_diffusion.net import DiffusionModel
-from zoo_diffusion.sampling import told_of
+from zoo_diffusion.sampling import told_of, unwatched
 
 ODE_STEPS = 32
 
 
-def log_prob(net: DiffusionModel, images: Tensor, cond: Asked | None, generator: Generator) -> Tensor:
+def log_prob(
+    net: DiffusionModel, images: Tensor, cond: Asked | None, generator: Generator
+) -> Tensor:
     """Nats (B,) of the 8-bit pictures (B, C, H, W); see the module and `condition`."""
     asked = cond or Asked(likelihood="ode" if net.process.continuous else "bound")
     streams = rng.streams(generator, len(images))
@@ -44,7 +46,9 @@ def log_prob(net: DiffusionModel, images: Tensor, cond: Asked | None, generator:
     return -total
 
 
-def terms(net: DiffusionModel, images: Tensor, asked: Asked, streams: list[Generator]) -> Iterator[bounds.Term]:
+def terms(
+    net: DiffusionModel, images: Tensor, asked: Asked, streams: list[Generator]
+) -> Iterator[bounds.Term]:
     """The bound's terms but the prior's; `asked.steps` of the schedule, or all."""
     steps = asked.steps or net.process.steps
     path = spacing.path(net.process, steps, "linspace")
@@ -62,7 +66,7 @@ def flow(net: DiffusionModel, images: Tensor, asked: Asked, streams: list[Genera
     spread = (rng.uniform(streams, *shape).to(**how) - 0.5) / 127.5
     signs = None if asked.exact else (rng.uniform(streams, *shape) < 0.5).to(**how) * 2 - 1
     denoise = _plain(net, len(images), asked, streams, clip=False)
-    nats = ode.log_density(denoise, images + spread, net.process, asked.steps or ODE_STEPS, signs)
+    nats = ode.log_density(denoise, images + spread, net.process, asked.steps or min(ODE_STEPS, net.process.steps), signs)
     return nats - images[0].numel() * log(127.5)
 
 
@@ -79,7 +83,11 @@ def likelihoods(model: Model, images: Any, seed: int | None = None) -> dict[str,
             streams = rng.streams(rng.generator(seed), len(taken))
             prior = bounds.prior(taken, net.process.level(net.process.last))
             found = [each.nats for each in terms(net, taken, asked, streams)]
-            for name, nats in (("bound", prior + sum(found)), ("prior", prior), ("last", found[-1])):
+            for name, nats in (
+                ("bound", prior + sum(found)),
+                ("prior", prior),
+                ("last", found[-1]),
+            ):
                 made[name] = LogProb(-nats, "lower bound", "8-bit pixels", numbers)
         streams = rng.streams(rng.generator(seed), len(taken))
         made["ode"] = LogProb(flow(net, taken, asked, streams), "estimate", "8-bit pixels", numbers)
@@ -93,7 +101,7 @@ def _plain(
         raise RequestError("This model needs a label for each picture: condition(label=...).")
     if net.low and asked.low is None:
         raise RequestError("This model's pictures depend on small ones: condition(low=pictures).")
-    told = told_of(net, count, asked, 0.0, streams, rng.generator(0), lambda steps, total=None, label="": steps)
+    told = told_of(net, count, asked, 0.0, streams, rng.generator(0), unwatched)
     process = net.process
 
     def denoise(x: Tensor, level: Level) -> Predicted:

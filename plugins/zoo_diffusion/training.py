@@ -29,7 +29,9 @@ class Settings:
     loss: str = ""  # of `losses.KINDS`; "": hybrid for a learned variance, flow or edm for theirs, else simple
     gamma: float = 5.0  # of min-snr
     term: float = 0.001  # weight of T times the bound's term in hybrid
-    label_dropout: float = 0.1  # share of pictures whose label is left out, for a net with a null label
+    label_dropout: float = (
+        0.1  # share of pictures whose label is left out, for a net with a null label
+    )
     augment: float = 0.5  # most noise on the small picture, as a share of the schedule
 
     @classmethod
@@ -40,7 +42,9 @@ class Settings:
         usual = process.schedule if process.continuous else "hybrid" if learned else "simple"
         found = cls(made.loss or usual, made.gamma, made.term, made.label_dropout, made.augment)
         if found.loss not in losses.KINDS:
-            raise RequestError(f"[objective] loss = {found.loss!r} is none of {', '.join(losses.KINDS)}.")
+            raise RequestError(
+                f"[objective] loss = {found.loss!r} is none of {', '.join(losses.KINDS)}."
+            )
         if found.loss in ("vlb", "hybrid") and process.continuous:
             raise RequestError(
                 f"[objective] loss = {found.loss!r} is a bound of discrete steps; the schedule {process.schedule!r} is "
@@ -79,12 +83,11 @@ def objectives(net: DiffusionModel, table: Mapping[str, Any]) -> Sequence[Object
         return square + settings.term * bits, {"square": square.detach(), "bits": bits.detach()}
 
     def preview(batch: Batch) -> Tensor:
-        from zoo_diffusion.sampling import sample
+        from zoo_diffusion.sampling import sample, unwatched
 
-        given = batch["images"]
+        count, few = len(batch["images"]), {"steps": min(25, process.steps)}
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-        asked = _shown(net, batch)
-        return sample(net, len(given), asked, {"steps": min(25, process.steps)}, generator, lambda s, total=None, label="": s).clamp(-1, 1)
+        return sample(net, count, _shown(net, batch), few, generator, unwatched).clamp(-1, 1)
 
     return [Objective("diffusion", list(net.network.parameters()), loss, preview=preview)]
 

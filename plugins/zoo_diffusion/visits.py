@@ -6,6 +6,7 @@ Letters: T times of the schedule, n steps; abar (T,) the signal's variance; s = 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from math import exp, lgamma, log
 
 import numpy as np
@@ -29,12 +30,12 @@ def preserving(time: float, ratio: float) -> Level:
 
 
 def exploding(time: float, ratio: float) -> Level:
-    """alpha = 1; the net sees a picture of variance one."""
+    """Alpha = 1; the net sees a picture of variance one."""
     return Level(time, 1.0, ratio, (ratio**2 + 1) ** -0.5)
 
 
 def linear(time: float, sigma: float) -> Level:
-    """alpha + sigma = 1."""
+    """Alpha + sigma = 1."""
     return Level(time, 1 - sigma, sigma)
 
 
@@ -44,7 +45,7 @@ def through(
     """From each ratio to the next, (n,) times and at least n + 1 ratios."""
     met = [level(t, s) for t, s in zip([*times, 0.0], ratios, strict=False)]
     met = [CLEAN if not each.sigma else each for each in met]
-    steps = tuple(Step(at, to, at) for at, to in zip(met[:-1], met[1:], strict=True))
+    steps = tuple(Step(at, to, at) for at, to in pairwise(met))
     return Path(steps, lambda ratio: level(float("nan"), ratio))
 
 
@@ -52,7 +53,7 @@ def ddpm(said: Config, steps: int, kept: Tensor) -> Path:
     """To the next time visited, from the last one to the clean picture."""
     met = [_at(t, kept) for t in _times(said, steps)]
     chain = [*met, CLEAN]
-    return Path(tuple(Step(a, b, a) for a, b in zip(chain[:-1], chain[1:], strict=True)), _nowhere)
+    return Path(tuple(Step(a, b, a) for a, b in pairwise(chain)), _nowhere)
 
 
 def ddim(said: Config, steps: int, kept: Tensor) -> Path:
@@ -102,9 +103,13 @@ def sigmas(said: Config, steps: int, kept: Tensor) -> tuple[list[float], list[fl
     multistep = name not in EXPLODING
     alphas = kept.numpy()
     all_ratios: Row = np.sqrt((1 - alphas) / alphas)
-    times = np.array(_multistep_times(said, steps, all_ratios) if multistep else _times(said, steps, False))
+    times = np.array(
+        _multistep_times(said, steps, all_ratios) if multistep else _times(said, steps, False)
+    )
     ratios: Row = np.interp(times, np.arange(len(all_ratios)), all_ratios)
-    spaced = next((key for key in ("karras", "exponential", "beta") if said.get(f"use_{key}_sigmas")), None)
+    spaced = next(
+        (key for key in ("karras", "exponential", "beta") if said.get(f"use_{key}_sigmas")), None
+    )
     if spaced is None and said.get("use_lu_lambdas"):
         spaced = "lu"
     final = float(all_ratios[0])
@@ -158,7 +163,7 @@ def flow(said: Config, steps: int) -> tuple[Path, tuple[float, ...]]:
     found = 1 - found if inverted else found
     every = [*map(float, found), 1.0 if inverted else 0.0]
     met = [linear(s * total, s) for s in every]
-    steps_ = tuple(Step(a, b, a) for a, b in zip(met[:-1], met[1:], strict=True))
+    steps_ = tuple(Step(a, b, a) for a, b in pairwise(met))
     return Path(steps_, lambda ratio: linear(float("nan"), ratio / (1 + ratio))), tuple(every)
 
 

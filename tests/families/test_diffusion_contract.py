@@ -5,7 +5,14 @@ import pytest
 from zoo.card import Density
 from zoo.testing import CHECKS, Subject
 
-NET = {"kind": "unet", "channels": 1, "outputs": 1, "widths": [8], "blocks": 1, "residual": {"groups": 4}}
+NET = {
+    "kind": "unet",
+    "channels": 1,
+    "outputs": 1,
+    "widths": [8],
+    "blocks": 1,
+    "residual": {"groups": 4},
+}
 
 
 def subject(process, net=None, request=None, recipe=None, **options):
@@ -27,16 +34,16 @@ def subject(process, net=None, request=None, recipe=None, **options):
 
 SUBJECTS = {
     "learned variance, ddpm": subject(
-        {"steps": 8, "variance": "learned-range"}, {"outputs": 2}, sampler="ddpm"
+        {"schedule": "cosine", "steps": 8, "variance": "learned-range"}, {"outputs": 2}, sampler="ddpm"
     ),
     "labels, cosine v, guided": subject(
         {"schedule": "cosine", "steps": 8, "prediction": "v"},
         {"classes": 3, "null": True}, {"label": 2}, {"loss": "min-snr"}, sampler="dpm++2m",
     ),
     "flow matching": subject(
-        {"schedule": "flow", "steps": 20, "prediction": "velocity"}, request={"trace": "estimate"}, sampler="heun"
+        {"schedule": "flow", "steps": 4, "prediction": "velocity"}, request={"trace": "estimate"}, sampler="heun"
     ),
-    "edm": subject({"schedule": "edm", "steps": 20, "prediction": "edm"}, sampler="heun", churn=1.0),
+    "edm": subject({"schedule": "edm", "steps": 4, "prediction": "edm"}, sampler="heun", churn=1.0),
 }  # fmt: skip
 
 

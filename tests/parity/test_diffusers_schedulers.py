@@ -9,7 +9,6 @@ import torch
 from zoo_diffusion.parity.schedulers import reference_net
 from zoo_diffusion.schedulers import plan
 
-
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 SPACED = [
     {"timestep_spacing": "leading", "steps_offset": 1},
@@ -17,9 +16,17 @@ SPACED = [
     {"timestep_spacing": "linspace"},
 ]
 KINDS = [{"prediction_type": kind} for kind in ("epsilon", "v_prediction", "sample")]
-TABLES = [SD, {"beta_schedule": "squaredcos_cap_v2"}, {"trained_betas": torch.linspace(1e-3, 0.03, 1000).tolist()}]
+TABLES = [
+    SD,
+    {"beta_schedule": "squaredcos_cap_v2"},
+    {"trained_betas": torch.linspace(1e-3, 0.03, 1000).tolist()},
+]
 RATIOS = [{f"use_{kind}_sigmas": True} for kind in ("karras", "exponential")]
-ZERO = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+ZERO = {
+    "rescale_betas_zero_snr": True,
+    "prediction_type": "v_prediction",
+    "timestep_spacing": "trailing",
+}
 DYNAMIC = {"thresholding": True, "sample_max_value": 1.5, "dynamic_thresholding_ratio": 0.9}
 LAST = {"final_sigmas_type": "sigma_min"}
 
@@ -90,10 +97,16 @@ def theirs(name, change, steps, start, noise, monkeypatch):
         more = {} if eta is None else {"eta": eta}
         x = scheduler.step(reference_net(seen, float(t)), t, x, **more).prev_sample
         found.append(x)
-    return torch.stack(found), {**scheduler.config, "_class_name": name}, len(noise) - sum(1 for _ in draws)
+    return (
+        torch.stack(found),
+        {**scheduler.config, "_class_name": name},
+        len(noise) - sum(1 for _ in draws),
+    )
 
 
-@pytest.mark.parametrize(("name", "change"), EVERY, ids=lambda each: str(each)[:60].replace("Scheduler", ""))
+@pytest.mark.parametrize(
+    ("name", "change"), EVERY, ids=lambda each: str(each)[:60].replace("Scheduler", "")
+)
 def test_every_state_is_theirs(name, change, monkeypatch):
     change = dict(change)
     steps, eta = change.pop("n", 8), change.get("eta", 0.0)

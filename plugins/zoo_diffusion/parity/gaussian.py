@@ -1,4 +1,4 @@
-"""How OpenAI's GaussianDiffusion is run with ours: a given net, given noise; tables, steps, loops, losses, the bound."""
+"""How OpenAI's GaussianDiffusion is run with ours: a given net, given noise; tables, steps, loops, losses, bound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ForeignError
-from zoo.nn.diffusion import Level, Path, Predicted, Process, Step, bounds, losses, posterior, samplers
+from zoo.nn.diffusion import (
+    Level,
+    Path,
+    Predicted,
+    Process,
+    Step,
+    bounds,
+    losses,
+    posterior,
+    samplers,
+)
 from zoo.nn.diffusion.guidance import pushed
 from zoo.nn.diffusion.levels import CLEAN
 from zoo.nn.diffusion.predictions import agreeing
@@ -47,7 +57,9 @@ class Run:
     @cached_property
     def path(self) -> Path:
         """Falling, to the clean picture."""
-        return Path.through([*(self.process.level(t) for t in self.kept[::-1]), CLEAN], self.process.at)
+        return Path.through(
+            [*(self.process.level(t) for t in self.kept[::-1]), CLEAN], self.process.at
+        )
 
     def step(self, place: int) -> Step:
         """From the time at `place` (0: the last) to the one before."""
@@ -67,7 +79,11 @@ class Run:
         return asked
 
     def each(
-        self, x: Tensor, places: Tensor, do: Callable[[Tensor, Step, Tensor], Tensor], *others: Tensor
+        self,
+        x: Tensor,
+        places: Tensor,
+        do: Callable[[Tensor, Step, Tensor], Tensor],
+        *others: Tensor,
     ) -> Tensor:
         """`do(x, step, others...)` picture by picture, each at its own place."""
         rows = [
@@ -97,7 +113,9 @@ class GaussianRunner:
     name = "openai-gaussian-diffusion"
 
     def recognise(self, case: Case) -> bool:
-        return {"x_T", "t_full", "t_spaced"} <= case.inputs.keys() and "noise_schedule" in (case.config or {})
+        return {"x_T", "t_full", "t_spaced"} <= case.inputs.keys() and "noise_schedule" in (
+            case.config or {}
+        )
 
     def run(self, case: Case) -> Mapping[str, Tensor]:
         if case.config is None:
@@ -151,16 +169,22 @@ def _forward(run: Run, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     blank = torch.ones_like(x0)
     x = _noised(run, x0, places, noise)
     posterior_log = run.each(
-        blank, places, lambda one, step: one * posterior.log_variance(Predicted(one, one), step, "posterior")
+        blank,
+        places,
+        lambda one, step: one * posterior.log_variance(Predicted(one, one), step, "posterior"),
     )
     return {
         "q_sample": x,
         "q_mean_variance.mean": run.each(x0, places, lambda x, step: x * step.at.alpha),
-        "q_mean_variance.variance": run.each(blank, places, lambda one, step: one * step.at.sigma**2),
+        "q_mean_variance.variance": run.each(
+            blank, places, lambda one, step: one * step.at.sigma**2
+        ),
         "q_mean_variance.log_variance": run.each(
             blank, places, lambda one, step: one * 2 * log(step.at.sigma)
         ),
-        "q_posterior.mean": run.each(x, places, lambda x, step, x0: posterior.mean(x0, x, step), x0),  # type: ignore[misc, arg-type]
+        "q_posterior.mean": run.each(
+            x, places, lambda x, step, x0: posterior.mean(x0, x, step), x0
+        ),  # type: ignore[misc, arg-type]
         "q_posterior.variance": run.each(
             blank, places, lambda one, step: one * posterior.variance(step.at, step.to)
         ),
@@ -190,22 +214,30 @@ def _moments(run: Run, x: Tensor, places: Tensor, clip: bool = True) -> dict[str
     logs = run.each(x, places, log_var)
     variance = logs.exp()
     if run.process.variance == "posterior":
-        variance = run.each(x, places, lambda x, step: torch.ones_like(x) * posterior.variance(step.at, step.to))
+        variance = run.each(
+            x, places, lambda x, step: torch.ones_like(x) * posterior.variance(step.at, step.to)
+        )
     return {
-        "mean": run.each(x, places, lambda x, step: posterior.mean(denoise(x, step.at).x0, x, step)),
+        "mean": run.each(
+            x, places, lambda x, step: posterior.mean(denoise(x, step.at).x0, x, step)
+        ),
         "variance": variance,
         "log_variance": logs,
         "pred_xstart": run.each(x, places, lambda x, step: denoise(x, step.at).x0),
     }
 
 
-def _back(run: Run, config: Mapping[str, Any], x: Tensor, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _back(
+    run: Run, config: Mapping[str, Any], x: Tensor, given: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """One step of each kind, from places of each picture's own."""
     places, noise = given["t_spaced"], given["noise"]
 
     def one(sampler: samplers.Sampler, options: samplers.Options, e: Tensor, **how: bool) -> Tensor:
         def taken(x: Tensor, step: Step, e: Tensor) -> Tensor:
-            chosen = replace(options, noise_last=bool(step.to.sigma), eta=options.eta * bool(step.to.sigma))
+            chosen = replace(
+                options, noise_last=bool(step.to.sigma), eta=options.eta * bool(step.to.sigma)
+            )
             return run.sampled(sampler, x, e[None], chosen, Path((step,), run.process.at), **how)
 
         return run.each(x, places, taken, e)  # type: ignore[arg-type]
@@ -255,7 +287,10 @@ def _losses(run: Run, config: Mapping[str, Any], given: Mapping[str, Tensor]) ->
     """Training's losses, and one term of the bound, each picture at a time of its own."""
     x0, places, noise = given["x0"], given["t_full"], given["noise"]
     process = run.process
-    drawn, wanted = _noised(run, x0, places, noise[4]), noise[4] if process.prediction == "eps" else x0
+    drawn, wanted = (
+        _noised(run, x0, places, noise[4]),
+        noise[4] if process.prediction == "eps" else x0,
+    )
     told = [run.step(int(place)).at.time for place in places]
     answers = torch.cat([run.net(drawn[i : i + 1], t) for i, t in enumerate(told)])
     vb = losses.term(process, answers, drawn, x0, places, held=True)
@@ -275,11 +310,16 @@ def _losses(run: Run, config: Mapping[str, Any], given: Mapping[str, Tensor]) ->
         return nats / (log(2) * x0[0].numel())
 
     x = _noised(run, x0, places, noise[0])
-    coded = posterior.discretised(x0, x / 2, -2.0)  # the mean and scale that the cases were recorded with
+    coded = posterior.discretised(
+        x0, x / 2, -2.0
+    )  # the mean and scale that the cases were recorded with
     made = {f"training_losses.{key}": value for key, value in out.items()}
     made |= {f"training_losses_mse_learned.{key}": value for key, value in plain.items()}
     return made | {
-        "training_losses_fixed_sigma.loss": (answers[:, : x0.shape[1]] - wanted).square().flatten(1).mean(1),
+        "training_losses_fixed_sigma.loss": (answers[:, : x0.shape[1]] - wanted)
+        .square()
+        .flatten(1)
+        .mean(1),
         "vb_terms_bpd.output": run.each(x, places, term, x0),  # type: ignore[arg-type]
         "discretized_log_likelihood": coded,
     }

@@ -80,7 +80,9 @@ def _noised(case: Case, made: Plan, told: list[float]) -> dict[str, Tensor]:
     if "HeunDiscreteScheduler" in str(made.config["_class_name"]):
         evaluated = [evaluated[(place + 1) // 2] for place in range(len(told))]
     levels = [evaluated[place] for place in places]
-    added = torch.stack([level.noised(*pair) for level, *pair in zip(levels, x0, noise, strict=True)])
+    added = torch.stack(
+        [level.noised(*pair) for level, *pair in zip(levels, x0, noise, strict=True)]
+    )
     if made.kept is None:
         return {"scale_noise": added}
     # Euler's get_velocity looks up its table by the place of the step
@@ -99,7 +101,10 @@ def _place(told: list[float], time: float) -> int:
 def _eta(case: Case) -> float:
     if "eta" in case.inputs:
         return float(case.inputs["eta"])
-    said = re.search(r"\beta ?= ?([0-9.]*[0-9])", " ".join(map(str, (case.meta.get("call"), case.meta.get("notes")))))
+    said = re.search(
+        r"\beta ?= ?([0-9.]*[0-9])",
+        " ".join(map(str, (case.meta.get("call"), case.meta.get("notes")))),
+    )
     return float(case.meta.get("eta", said[1] if said else 0.0))
 
 

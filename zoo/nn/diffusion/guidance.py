@@ -20,7 +20,9 @@ from zoo.nn.diffusion.levels import Level
 from zoo.nn.diffusion.predictions import Predicted
 
 
-def classifier_free(with_it: Tensor, without: Tensor, weight: float, rescale: float = 0.0) -> Tensor:
+def classifier_free(
+    with_it: Tensor, without: Tensor, weight: float, rescale: float = 0.0
+) -> Tensor:
     """Answers (B, C, H, W) of the net with and without the condition, mixed."""
     mixed = torch.lerp(without, with_it, weight)
     if not rescale:

@@ -51,7 +51,9 @@ class Level:
 
     def exploding(self) -> Level:
         """The same level for x / alpha. Raises ZeroDivisionError for pure noise."""
-        return replace(self, alpha=1.0, sigma=self.sigma / self.alpha, scale=self.scale * self.alpha)
+        return replace(
+            self, alpha=1.0, sigma=self.sigma / self.alpha, scale=self.scale * self.alpha
+        )
 
     def noised(self, images: Tensor, noise: Tensor) -> Tensor:
         """A draw of q(x | x_0 = images), both (B, C, H, W)."""
@@ -104,12 +106,12 @@ class Path:
 
 
 def moved(x: Tensor, since: Level, to: Level, eps: Tensor) -> Tensor:
-    """x at `since` moved to `to` along the noise `eps`: x_0 = (x - sigma e) / alpha, then alpha' x_0 + sigma' e."""
+    """X at `since` moved to `to` along the noise `eps`: x_0 = (x - sigma e) / alpha, then alpha' x_0 + sigma' e."""
     r = to.alpha / since.alpha
     return x * r + eps * (to.sigma - r * since.sigma)
 
 
 def raised(x: Tensor, since: Level, to: Level, noise: Tensor) -> Tensor:
-    """x at `since` noised to the noisier level `to`: a draw of q(x_to | x_since)."""
+    """X at `since` noised to the noisier level `to`: a draw of q(x_to | x_since)."""
     r = to.alpha / since.alpha
     return x * r + noise * max(to.sigma**2 - (r * since.sigma) ** 2, 0.0) ** 0.5

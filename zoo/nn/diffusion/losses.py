@@ -53,7 +53,13 @@ def weighted(kind: str, process: Process, level: Level, gamma: float = 5.0) -> T
 
 
 def squares(
-    kind: str, process: Process, output: Tensor, images: Tensor, noise: Tensor, level: Level, gamma: float = 5.0
+    kind: str,
+    process: Process,
+    output: Tensor,
+    images: Tensor,
+    noise: Tensor,
+    level: Level,
+    gamma: float = 5.0,
 ) -> Tensor:
     """The weighted mean square (B,) of a net's answer about `level.noised(images, noise)`."""
     wanted = predictions.target(process.prediction, images, noise, level, process.data)

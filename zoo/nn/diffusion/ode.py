@@ -64,7 +64,7 @@ def log_density(
 def _flow(
     denoise: Denoise, z: Tensor, process: Process, log_ratio: float, signs: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """dz / du = s e (B, C, H, W) and its divergence (B,) float64, u = ln s."""
+    """Dz / du = s e (B, C, H, W) and its divergence (B,) float64, u = ln s."""
     level = process.at(exp(log_ratio))
     with torch.enable_grad():
         given = z.detach().requires_grad_()
@@ -73,7 +73,9 @@ def _flow(
             (row,) = torch.autograd.grad(slope, given, signs)
             divergence = (row.double() * signs).flatten(1).sum(1)
         else:
-            divergence = sum(_diagonal(slope, given), torch.zeros(len(z), dtype=torch.float64, device=z.device))
+            divergence = sum(
+                _diagonal(slope, given), torch.zeros(len(z), dtype=torch.float64, device=z.device)
+            )
     return slope.detach(), divergence.detach()
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import floor, inf, log
+from math import exp, floor, inf, log
 
 import torch
 from torch import Tensor
@@ -57,9 +57,13 @@ class Process:
 
     def __post_init__(self) -> None:
         if self.prediction not in KINDS:
-            raise ValueError(f"unknown prediction {self.prediction!r}; there are {', '.join(KINDS)}")
+            raise ValueError(
+                f"unknown prediction {self.prediction!r}; there are {', '.join(KINDS)}"
+            )
         if self.variance not in VARIANCES:
-            raise ValueError(f"unknown variance {self.variance!r}; there are {', '.join(VARIANCES)}")
+            raise ValueError(
+                f"unknown variance {self.variance!r}; there are {', '.join(VARIANCES)}"
+            )
         if self.zero_snr and (self.prediction == "eps" or self.continuous):
             raise ValueError(
                 "zero_snr ends a discrete schedule in pure noise, where eps says nothing of the picture: take "
@@ -78,16 +82,15 @@ class Process:
     @cached_property
     def kept(self) -> Tensor:
         """The signal's variance abar (T,) of a discrete process, float64."""
-        with torch.device("cpu"):  # nets are built where tensors have no values; this table is not their weight
-            if self.betas is None:
-                found = schedules.betas(self.schedule, self.steps, self.beta_start, self.beta_end)
-            else:
-                found = torch.tensor(list(self.betas), dtype=torch.float64)
-                if len(found) != self.steps:
-                    raise ValueError(f"{len(found)} betas for {self.steps} steps")
-            if self.zero_snr:
-                found = schedules.zero_terminal(found)
-            return (1 - found).cumprod(0)
+        if self.betas is None:
+            found = schedules.betas(self.schedule, self.steps, self.beta_start, self.beta_end)
+        else:
+            found = torch.tensor(list(self.betas), dtype=torch.float64, device="cpu")
+            if len(found) != self.steps:
+                raise ValueError(f"{len(found)} betas for {self.steps} steps")
+        if self.zero_snr:
+            found = schedules.zero_terminal(found)
+        return (1 - found).cumprod(0)
 
     @cached_property
     def _rows(self) -> list[float]:
@@ -173,7 +176,9 @@ class Process:
             return Level(told.to(like), shaped(kept.sqrt()), shaped((1 - kept).sqrt()))
         if self.schedule == "edm":
             scale = (t**2 + self.data**2) ** -0.5
-            return Level((t.log() / 4).to(like), shaped(torch.ones_like(t)), shaped(t), shaped(scale))
+            return Level(
+                (t.log() / 4).to(like), shaped(torch.ones_like(t)), shaped(t), shaped(scale)
+            )
         told = t * (1000 if self.clock is None else self.clock)
         return Level(told.to(like), shaped(1 - t), shaped(t))
 
@@ -188,5 +193,4 @@ class Process:
 
 def preserving(told: float, log_ratio: float) -> Level:
     """The level of a log ratio with alpha^2 + sigma^2 = 1."""
-    ratio = torch.tensor(log_ratio, dtype=torch.float64)
-    return Level(told, float(torch.sigmoid(-2 * ratio) ** 0.5), float(torch.sigmoid(2 * ratio) ** 0.5))
+    return Level(told, (1 + exp(2 * log_ratio)) ** -0.5, (1 + exp(-2 * log_ratio)) ** -0.5)

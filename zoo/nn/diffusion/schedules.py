@@ -16,6 +16,7 @@ Where abar is given in closed form, beta_t = min(1 - abar(t + 1) / abar(t), 0.99
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import copysign, cos, exp, log, pi
 
 import torch
@@ -29,7 +30,10 @@ def betas(
     end: float | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> Tensor:
-    """The table of betas (T,). Raises ValueError for an unknown schedule or impossible ends."""
+    """The table of betas (T,), on the CPU whatever device is current.
+
+    Raises ValueError for an unknown schedule or impossible ends.
+    """
     if steps < 1:
         raise ValueError(f"a schedule has 1 step or more, not {steps}")
     if name in CURVES:
@@ -43,10 +47,12 @@ def betas(
     if not 0 < low <= high <= 1:
         raise ValueError(f"betas rise within (0, 1]; the schedule {name!r} has {low} to {high}")
     if name == "scaled-linear":
-        return torch.linspace(low**0.5, high**0.5, steps, dtype=dtype) ** 2
+        return torch.linspace(low**0.5, high**0.5, steps, dtype=dtype, device="cpu") ** 2
     if name == "sigmoid-betas":
-        return torch.linspace(-6, 6, steps, dtype=dtype).sigmoid() * (high - low) + low
-    return torch.linspace(low, high, steps, dtype=dtype)
+        return (
+            torch.linspace(-6, 6, steps, dtype=dtype, device="cpu").sigmoid() * (high - low) + low
+        )
+    return torch.linspace(low, high, steps, dtype=dtype, device="cpu")
 
 
 def zero_terminal(table: Tensor) -> Tensor:
@@ -62,8 +68,8 @@ def zero_terminal(table: Tensor) -> Tensor:
 
 def _of_curve(curve: Callable[[float], float], steps: int) -> Tensor:
     ends = [curve(i / steps) for i in range(steps + 1)]
-    found = [min(1 - b / a, 0.999) for a, b in zip(ends[:-1], ends[1:], strict=True)]
-    return torch.tensor(found, dtype=torch.float64)
+    found = [min(1 - b / a, 0.999) for a, b in pairwise(ends)]
+    return torch.tensor(found, dtype=torch.float64, device="cpu")
 
 
 def _sigmoid(t: float, low: float = -3.0, high: float = 3.0) -> float:

@@ -44,7 +44,7 @@ def levels(process: Process, steps: int, spacing: str, offset: int = 0) -> list[
         raise RequestError(f"There is no spacing {spacing!r}. Known: {', '.join(SPACINGS)}.")
     if not 1 <= steps <= process.steps:
         raise RequestError(
-            f"steps = {steps} is outside of this model's schedule, which has {process.steps}: take 1 to {process.steps}."
+            f"steps = {steps} is outside of this model's schedule of {process.steps}: take 1 to {process.steps}."
         )
     if spacing in ("karras", "exponential"):
         return [process.at(ratio) for ratio in _ratios(process, steps, spacing)]
@@ -70,7 +70,7 @@ def times(total: int, steps: int, spacing: str, offset: int = 0) -> list[int]:
     else:
         found = [round(i * (total - 1) / max(steps - 1, 1)) for i in range(steps)][::-1]
         found = [total - 1] if steps == 1 else found
-    if not (0 <= found[-1] and found[0] < total):
+    if not (found[-1] >= 0 and found[0] < total):
         raise RequestError(
             f"offset = {offset} moves {steps} steps out of the schedule 0 .. {total - 1}: times {found[-1]} .. "
             f"{found[0]}."

@@ -1,4 +1,6 @@
-"""Samplers: the many ways from noise to a picture. Each is a function with one signature,
+"""Samplers: the many ways from noise to a picture.
+
+Each is a function with one signature,
 
     sampler(denoise, x, path, options, noise) -> an iterator of State, one for every evaluation of the net
 

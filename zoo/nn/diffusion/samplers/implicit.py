@@ -78,9 +78,7 @@ def heun(
         yield State(x, second.x0)
 
 
-def lcm(
-    denoise: Denoise, x: Tensor, path: Path, options: Options, noise: Noise
-) -> Iterator[State]:
+def lcm(denoise: Denoise, x: Tensor, path: Path, options: Options, noise: Noise) -> Iterator[State]:
     """The predicted picture, noised anew for the next step."""
     last = len(path) - 1
     for index, step in enumerate(path):
@@ -94,7 +92,7 @@ def lcm(
 def churned(
     x: Tensor, at: Level, path: Path, options: Options, noise: Noise
 ) -> tuple[Tensor, Level]:
-    """x noised to a ratio (1 + g) times that of its level, g = min(churn / steps, sqrt(2) - 1)."""
+    """X noised to a ratio (1 + g) times that of its level, g = min(churn / steps, sqrt(2) - 1)."""
     if not options.churn or not options.churn_from <= at.ratio <= options.churn_to:
         return x, at
     to = path.level(at.ratio * (1 + min(options.churn / len(path), MOST_CHURN)))

@@ -1,6 +1,6 @@
 """PNDM: linear multistep over the predicted noise (Liu et al., 2022, arXiv:2202.09778).
 
-    x_s = (alpha_s / alpha_t) (x_t - sigma_t e') + sigma_s e',   e' = (55 e_n - 59 e_{n-1} + 37 e_{n-2} - 9 e_{n-3}) / 24
+    x_s = (alpha_s / alpha_t) (x_t - sigma_t e') + sigma_s e',   e' = (55 e_n - 59 e_n-1 + 37 e_n-2 - 9 e_n-3) / 24
 
 Adams and Bashforth's weights for a uniform grid. It begins with a step of two evaluations and lower orders ("plms",
 S-PNDM, which `path` asks for by visiting the second level twice), or with three steps of Runge and Kutta of four

@@ -35,7 +35,7 @@ def unipc(
         seen = [*seen[len(seen) - keep :], answer] if keep else [answer]
         levels = [*levels[len(levels) - keep :], step.since] if keep else [step.since]
         order = min(options.order, count - index) if options.lower_last else options.order
-        order = min(order, index + 1)
+        order = min(order, index + 1) if step.to.sigma else 1
         before = x
         x = stepped(x, seen, levels, step.to, order, options)
         yield State(x, found.x0)
@@ -55,13 +55,13 @@ def stepped(
     h = to.log_snr - since.log_snr
     signed = -h if options.data else h
     growth = expm1(signed) if signed < inf else inf
-    ratios = [
-        (levels[-1 - k].log_snr - since.log_snr) / h for k in range(1, order)
-    ]
+    ratios = [(levels[-1 - k].log_snr - since.log_snr) / h for k in range(1, order)]
     others = [(seen[-1 - k] - seen[-1]) / r for k, r in zip(range(1, order), ratios, strict=True)]
     if new is not None:
         ratios, others = [*ratios, 1.0], [*others, new - seen[-1]]
-    keep, size = (to.sigma / since.sigma, to.alpha) if options.data else (to.alpha / since.alpha, to.sigma)
+    keep, size = (
+        (to.sigma / since.sigma, to.alpha) if options.data else (to.alpha / since.alpha, to.sigma)
+    )
     x = torch.add(x * float(keep), seen[-1], alpha=-size * growth)
     if not others:
         return x
