@@ -349,3 +349,35 @@ def test_the_demo_shows_icons_and_photographs(tmp_path):
     icons = [row["psnr"] for row in rows.values() if row["size"] == "128x128"]
     assert sum(icons) / len(icons) > 18  # dB; a picture of one grey has about 8
     assert pixels(report["sheet"]).shape[1] > 4 * 256
+
+
+def test_a_set_is_encoded_into_shards_once(tmp_path):
+    folder = tmp_path / "icons"
+    folder.mkdir()
+    for icon in ICONS:
+        shutil.copyfile(icon, folder / icon.name)
+    asked = ["encode", MODEL, "--data", folder, "--split", "all", "--shards", tmp_path / "out"]
+    assert f"{len(ICONS)} all pictures in {tmp_path / 'out'}, 8x8 tokens each" in run(*asked)
+    about = in_json(*asked)
+    assert about["tokenizer"]["weights"] == zoo.show(MODEL).files["model.safetensors"].sha256
+    shown = in_json("data", "show", tmp_path / "out", "--split", "all")
+    assert (shown["shape"], shown["tokenizer"]) == ([8, 8], zoo.show(MODEL).title)
+    assert "--data SET and --shards OUT go together" in run(
+        "encode", MODEL, "--flip", "--data", "x", code=2
+    )
+    assert "Give PICTURES to encode, or a set" in run("encode", MODEL, code=2)
+
+
+def test_samples_by_the_batch_go_on_where_they_stopped(strangers, tmp_path):
+    asked = ["sample", "gauss", "--seed", 1, "--batch", 4, "-o", tmp_path / "out"]
+    run(*asked, "-n", 6, **strangers)
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    assert len(kept) == 6
+    (tmp_path / "out" / "000001.png").unlink()
+    run(*asked, "-n", 10, **strangers)
+    again = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    assert len(set(again.values())) == len(again) == 10
+    assert {name: again[name] for name in kept} == kept
+    other = ["sample", "gauss", "--seed", 2, "--batch", 4, "-o", tmp_path / "out"]
+    assert "holds other samples: seed was 1, is 2" in run(*other, code=2, **strangers)
+    assert "-o FOLDER --seed N" in run("sample", "gauss", "--batch", 4, code=2, **strangers)

@@ -13,7 +13,7 @@ ROOT = Path(zoo.__file__).parent
 FLOORS = [
     "errors adoption",
     "schema hookspecs options rng safetensors_header progress density images bare columns",
-    "front_matter plugins",
+    "front_matter plugins config_files bulk",
     "card",
     "hub tables",
     "weights checking",
@@ -23,7 +23,7 @@ FLOORS = [
     "loading",
     "parts",
     "__init__",
-    "data codec",
+    "data codec drawing",
     "evaluate parity",
     "train",
     "testing demo advice",

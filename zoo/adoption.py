@@ -8,6 +8,32 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Rows `start` to `stop` (all, where not given) of the foreign tensor `key`.
+
+    `transform` (a name in TRANSFORMS) is done to the whole tensor first.
+    """
+
+    key: str
+    start: int | None = None
+    stop: int | None = None
+    transform: str | None = None
+
+
+@dataclass(frozen=True)
+class Within:
+    """A whole model inside the checkpoint: the keys that begin with `prefix`, which is taken off.
+
+    Some installed family must adopt them, with `config`. `size` is the height and width of the
+    pictures it is used with, where that is not what its own configuration says.
+    """
+
+    prefix: str
+    config: Mapping[str, Any] | None = None
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Adoption:
     """A foreign checkpoint, recognised.
 
@@ -25,6 +51,11 @@ class Adoption:
     multiple: int | None = None  # other sizes are taken if height and width are multiples of this
     log_prob: Mapping[str, str] | None = None  # {"kind": ..., "over": ...}, as in a card
     notes: str = ""  # what a user of the checkpoint should know
+    # our key -> the pieces of foreign tensors that it is, one below the other; a foreign tensor may
+    # be in several. For what is neither renamed nor dropped.
+    pieces: Mapping[str, Sequence[Piece]] = field(default_factory=dict)
+    parts: Mapping[str, Within] = field(default_factory=dict)  # role -> the model in this file
+    hooks: Sequence[str] | None = None  # what the model can do, if not all that the family can
 
 
 # Named changes of layout from a foreign tensor to ours, so that an Adoption stays plain data.
@@ -34,4 +65,5 @@ TRANSFORMS: Mapping[str, str] = {
     "transpose": "(a, b) -> (b, a)",
     "hwio": "(h, w, i, o) -> (o, i, h, w): a convolution of TensorFlow or flax",
     "flatten": "(...) -> (n,)",
+    "rows": "(..., c) -> (n, c)",
 }

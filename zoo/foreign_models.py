@@ -7,6 +7,7 @@ shapes and the config; what it answers (`zoo.adoption.Adoption`) says how the te
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo import hub, saving, weights
-from zoo.adoption import TRANSFORMS, Adoption
+from zoo.adoption import TRANSFORMS, Adoption, Within
 from zoo.card import HOOKS, README, Card, Density
 from zoo.errors import ForeignError, PluginError, listed
 from zoo.model import Device, Model, build
@@ -30,6 +31,7 @@ _TRANSFORM: Mapping[str, Callable[[Tensor], Tensor]] = {
     "transpose": lambda tensor: tensor.t(),
     "hwio": lambda tensor: tensor.permute(3, 2, 0, 1),
     "flatten": lambda tensor: tensor.flatten(),
+    "rows": lambda tensor: tensor.reshape(-1, tensor.shape[-1]),
 }
 
 
@@ -46,7 +48,8 @@ def convert(
 
     Without `out` it goes to the store, so that `zoo.load(name)` finds it. `license` is the
     checkpoint's own, as the hub names it. Weights are stored in the type they have, or in `dtype`.
-    Raises ForeignError, WeightsError, CardError (a name that
+    A part that is in the same file (a DALL-E's tokenizer) becomes a model of its own, NAME-ROLE, in
+    a folder beside. Raises ForeignError, WeightsError, CardError (a name that
     cannot be one).
     """
     path = Path(path)
@@ -55,10 +58,23 @@ def convert(
         raise ForeignError(
             f"{folder} holds a model already, and a version never changes. Give another."
         )
-    model, state = _adopted(path, name, version, license, None, dtype)
     facts = {"sha256": weights.sha256_of(path)} if path.is_file() else {}
-    source = {**(model.card.source or {}), **facts}
-    return saving.save(model, folder, {"source": source}, state if dtype is None else None)
+
+    def write(model: Model, state: Mapping[str, Tensor], folder: Path) -> None:
+        source = {**(model.card.source or {}), **facts}
+        saving.save(model, folder, {"source": source}, state if dtype is None else None)
+
+    found, states = _adopted(path, name, version, license, None, dtype)
+    for role, part in found.parts.items():
+        beside = folder.parent / part.card.title
+        if (beside / README).exists():
+            raise ForeignError(
+                f"{beside} holds a model already, and {path} has a {role} that goes there. Give "
+                "another name."
+            )
+        write(part, states[role], beside)
+    write(found, states[""], folder)
+    return folder
 
 
 def load_foreign(path: Path, device: Device = None, dtype: torch.dtype | None = None) -> Model:
@@ -76,6 +92,14 @@ def recognise(path: Path) -> tuple[Foreign, Family, Adoption]:
     from zoo.foreign import open_checkpoint
 
     foreign = open_checkpoint(path)
+    return foreign, *claimed(foreign, str(path))
+
+
+def claimed(foreign: Foreign, where: str) -> tuple[Family, Adoption]:
+    """The family that knows an opened checkpoint, and what it says of it.
+
+    Raises ForeignError unless exactly one does.
+    """
     said: list[tuple[Family, Adoption]] = []
     asked = []
     for name in families():
@@ -94,7 +118,7 @@ def recognise(path: Path) -> tuple[Foreign, Family, Adoption]:
         said.append((hooks, adoption))
     if not said:
         raise ForeignError(
-            f"{path}: no installed family recognises this checkpoint (asked: {listed(asked)}). It "
+            f"{where}: no installed family recognises this checkpoint (asked: {listed(asked)}). It "
             f"holds {len(foreign.keys)} tensors: {listed(foreign.keys, 4)}"
             + (
                 "."
@@ -107,9 +131,34 @@ def recognise(path: Path) -> tuple[Foreign, Family, Adoption]:
             f"{hooks.name} ({hooks.distribution}: {each.layout})" for hooks, each in said
         )
         raise ForeignError(
-            f"{path}: {both} all claim this checkpoint. Uninstall one, or report it to its author."
+            f"{where}: {both} all claim this checkpoint. Uninstall one, or report it to its author."
         )
-    return foreign, *said[0]
+    return said[0]
+
+
+def inside(foreign: Foreign, part: Within) -> Foreign:
+    """The checkpoint of a part: the keys that begin with its prefix, without it."""
+    from zoo.foreign import Foreign
+
+    cut = len(part.prefix)
+    keys = {key[cut:]: shape for key, shape in foreign.keys.items() if key.startswith(part.prefix)}
+    every = foreign.tensors()
+    tensors = {key: every[part.prefix + key] for key in keys}
+    return Foreign(foreign.path, keys, part.config, foreign.config_path, _tensors=tensors)
+
+
+def sized(adoption: Adoption, size: tuple[int, int] | None) -> Adoption:
+    """The same model for pictures of another height and width."""
+    if size is None or size == adoption.image[1:]:
+        return adoption
+    latent = adoption.latent
+    if latent is not None:
+        grid = (
+            latent[-2] * size[0] // adoption.image[1],
+            latent[-1] * size[1] // adoption.image[2],
+        )
+        latent = (*latent[:-2], *grid)
+    return replace(adoption, image=(adoption.image[0], *size), latent=latent)
 
 
 def renamed(foreign: Foreign, adoption: Adoption, where: str) -> dict[str, Tensor]:
@@ -117,13 +166,17 @@ def renamed(foreign: Foreign, adoption: Adoption, where: str) -> dict[str, Tenso
 
     Raises ForeignError for a tensor nobody accounts for.
     """
+    used = {piece.key for each in adoption.pieces.values() for piece in each}
+    prefixes = tuple(part.prefix for part in adoption.parts.values())
     over = [
         key
         for key in foreign.keys
         if key not in adoption.rename
+        and key not in used
+        and not (prefixes and key.startswith(prefixes))
         and not any(fnmatchcase(key, mask) for mask in adoption.dropped)
     ]
-    absent = [key for key in adoption.rename if key not in foreign.keys]
+    absent = [key for key in (*adoption.rename, *sorted(used)) if key not in foreign.keys]
     if over or absent:
         raise ForeignError(
             f"{where}: the layout {adoption.layout!r} does not account for every tensor: "
@@ -131,13 +184,23 @@ def renamed(foreign: Foreign, adoption: Adoption, where: str) -> dict[str, Tenso
             f"there are not ({listed(absent, 6)})."
         )
     tensors, state = foreign.tensors(), {}
-    for key, ours in adoption.rename.items():
-        change = adoption.transforms.get(ours)
-        if change is not None and change not in TRANSFORMS:
+
+    def changed(tensor: Tensor, change: str | None) -> Tensor:
+        if change is None:
+            return tensor
+        if change not in TRANSFORMS:
             raise PluginError(
                 f"{adoption.layout}: unknown transform {change!r}; there are {listed(TRANSFORMS)}."
             )
-        state[ours] = _TRANSFORM[change](tensors[key]).contiguous() if change else tensors[key]
+        return _TRANSFORM[change](tensor).contiguous()
+
+    for key, ours in adoption.rename.items():
+        state[ours] = changed(tensors[key], adoption.transforms.get(ours))
+    for ours, pieces in adoption.pieces.items():
+        cut = [
+            changed(tensors[each.key], each.transform)[each.start : each.stop] for each in pieces
+        ]
+        state[ours] = changed(torch.cat(cut), adoption.transforms.get(ours))
     return state
 
 
@@ -148,13 +211,44 @@ def _adopted(
     license: str,
     device: Device,
     dtype: torch.dtype | None,
-) -> tuple[Model, dict[str, Tensor]]:
-    """The checkpoint as a model, and its tensors under our names as they were stored."""
+) -> tuple[Model, dict[str, dict[str, Tensor]]]:
+    """The checkpoint as a model, and its tensors under our names as they were stored.
+
+    The tensors are those of the model itself under "", and of each of its parts under its role.
+    """
     foreign, hooks, adoption = recognise(path)
+    states: dict[str, dict[str, Tensor]] = {}
+
+    def made(
+        foreign: Foreign, hooks: Family, adoption: Adoption, role: str, parts: Mapping[str, Model]
+    ) -> Model:
+        called, where = (f"{name}-{role}", f"{path} ({role})") if role else (name, str(path))
+        card = _card(hooks, adoption, called, version, license, path)
+        card = replace(card, parts={each: part.card.title for each, part in parts.items()})
+        net = build(hooks, card, parts)
+        state = renamed(foreign, adoption, where)
+        weights.refuse_not_finite(state, where)
+        place = torch.device(device) if device is not None else torch.get_default_device()
+        weights.assign(net, state, where, dtype, place)
+        states[role] = state
+        return Model(card, net, hooks, dict(parts))
+
+    parts = {}
+    for role, within in adoption.parts.items():
+        inner = inside(foreign, within)
+        theirs, said = claimed(inner, f"{path} ({role})")
+        parts[role] = made(inner, theirs, sized(said, within.size), role, {})
+    return made(foreign, hooks, adoption, "", parts), states
+
+
+def _card(
+    hooks: Family, adoption: Adoption, name: str, version: str, license: str, path: Path
+) -> Card:
     latent, codes = adoption.latent, adoption.codes
     kind = "none" if latent is None else "continuous" if codes is None else "tokens"
     unmeant = () if adoption.log_prob else ("log_prob",)
-    card = Card(
+    able = hooks.hooks if adoption.hooks is None else adoption.hooks
+    return Card(
         name=name,
         family=hooks.name,
         version=version,
@@ -165,15 +259,9 @@ def _adopted(
         latent_kind=kind,
         codes=codes,
         multiple=adoption.multiple,
-        hooks=tuple(each for each in HOOKS if each in hooks.hooks and each not in unmeant),
+        hooks=tuple(each for each in HOOKS if each in able and each not in unmeant),
         log_prob=Density(**adoption.log_prob) if adoption.log_prob else None,
         source={"layout": adoption.layout, "file": path.name},
         body=f"\n# {name}\n\nFrom `{path.name}` ({adoption.layout}). {adoption.notes}".rstrip()
         + "\n",
     )
-    net = build(hooks, card, {})
-    state = renamed(foreign, adoption, str(path))
-    weights.refuse_not_finite(state, str(path))
-    place = torch.device(device) if device is not None else torch.get_default_device()
-    weights.assign(net, state, str(path), dtype, place)
-    return Model(card, net, hooks), state

@@ -58,7 +58,8 @@ class Progress(Protocol):
 def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> nn.Module:  # type: ignore[empty-body]
     """Make the network, untrained, on whatever device is current ("meta" included).
 
-    `config` is the card's, plain data; `parts` are the other models it is made with, by role (a
+    `config` is the card's, plain data, in which {file: NAME} has become what that JSON file beside
+    the card holds (a vocabulary; see `zoo.config_files`); `parts` are the other models it is made with, by role (a
     DALL-E's "tokenizer"). A part is not a child of the net: its weights stay in its own file.
     Values that are not in the state dict (a non-persistent buffer) are made by
     `net.reset_buffers()`, which the core calls after loading. Raises TypeError for an unknown or

@@ -63,7 +63,7 @@ def assemble(
             f"{card.family!r} ({hooks.distribution}) does not give. Install the version of the "
             "family that this card was made with."
         )
-    net = build(hooks, card, parts)
+    net = build(hooks, card, parts, folder=folder)
     for name, file in card.files.items():
         weights.verify(folder / name, file.sha256, file.size, again=False)
     if WEIGHTS in card.files:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from zoo import rng
+from zoo import config_files, rng, weights
 from zoo.bare import shapes_only
 from zoo.card import Card
 from zoo.checking import answered, images_for, latents_for
@@ -39,11 +39,28 @@ Device = str | torch.device | None
 Name = str | os.PathLike[str]
 
 
-def build(hooks: Family, card: Card, parts: Mapping[str, Model], meta: bool = True) -> nn.Module:
-    """The card's net, untrained: on the meta device (no memory) unless told otherwise."""
+def build(
+    hooks: Family,
+    card: Card,
+    parts: Mapping[str, Model],
+    meta: bool = True,
+    folder: Path | None = None,
+) -> nn.Module:
+    """The card's net, untrained: on the meta device (no memory) unless told otherwise.
+
+    Files that the config names (`zoo.config_files`) are read from `folder`, by the card's sha256.
+    """
+    for name in config_files.names(card.config) if folder is not None else ():
+        if name not in card.files:
+            raise CardError(
+                f"{card.title}: config takes the content of {name!r}, which is not among the card's "
+                f"files ({listed(card.files)})."
+            )
+        weights.verify(folder / name, card.files[name].sha256, card.files[name].size)
+    config = config_files.filled(card.config, folder, card.title)
     try:
         with shapes_only() if meta else nullcontext():
-            net = hooks.call("build", config=card.config, parts=parts)
+            net = hooks.call("build", config=config, parts=parts)
     except (TypeError, KeyError, ValueError) as error:
         raise CardError(
             f"{card.title}: the family {hooks.name!r} cannot build from the card's config: "

@@ -31,6 +31,7 @@ BENCHMARKS = {
     "flows": ("RealNVP log_prob, sampling and training step against zuko", 15),
     "coding": ("entropy coding and decoding against compressai, bits against the entropy", 11),
     "denoising": ("a U-Net step against diffusers and denoising-diffusion-pytorch", 9),
+    "tokens": ("draw image tokens against DALLE-pytorch, transformers and the memory floor", 7),
     "training": ("a VQGAN training step against taming's", 9),
 }
 ROOT = Path(__file__).parents[2]

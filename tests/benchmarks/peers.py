@@ -1,14 +1,17 @@
 """The projects measured against: imported here, or the benchmark stops and says what installs them.
 
 A peer that is not there is an error, never a skipped line. taming-transformers asks for pytorch-lightning, which none
-of the modules used here imports, so it is installed without its dependencies.
+of the modules used here imports, so it is installed without its dependencies. So does DALLE-pytorch, for two tokenizers
+that are not used here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +22,8 @@ INSTALL = {
     "zuko": "pip install zuko",
     "compressai": "pip install compressai",
     "denoising_diffusion_pytorch": "pip install denoising-diffusion-pytorch",
+    "transformers": "pip install transformers",
+    "dalle_pytorch": "pip install --no-deps dalle-pytorch axial-positional-embedding rotary-embedding-torch einops",
 }
 
 
@@ -95,3 +100,19 @@ def spread_codes(model: Any) -> None:
 
     with torch.no_grad():
         model.quantize.embedding.weight.normal_()
+
+
+def dalle_pytorch() -> ModuleType:
+    """The module with DALLE and DiscreteVAE, without the wrappers of other projects' tokenizers.
+
+    `dalle_pytorch.vae` imports all of taming and Lightning for them; here it is two empty classes, which DALLE only
+    asks whether its tokenizer is one of. Raises Absent.
+    """
+    if "dalle_pytorch" not in sys.modules and (found := find_spec("dalle_pytorch")) is not None:
+        package = ModuleType("dalle_pytorch")
+        package.__path__ = list(found.submodule_search_locations or ())
+        wrappers = ModuleType("dalle_pytorch.vae")
+        for name in ("OpenAIDiscreteVAE", "VQGanVAE"):
+            setattr(wrappers, name, type(name, (), {}))
+        sys.modules["dalle_pytorch"], sys.modules["dalle_pytorch.vae"] = package, wrappers
+    return peer("dalle_pytorch.dalle_pytorch")

@@ -82,9 +82,12 @@ def show(
         "name": getattr(pictures, "name", name),
         "split": split,
         "count": len(pictures),
-        "shape": list(first["image"].shape) if first else None,
+        "shape": next((list(first[k].shape) for k in ("image", "tokens") if k in first), None),
+        "tokenizer": getattr(pictures, "tokenizer", {}).get("model"),
         "licences": list(getattr(pictures, "licences", ())),
-        "first": {key: value for key, value in first.items() if key != "image"},
+        "first": {
+            key: value for key, value in first.items() if key not in ("image", "tokens", "mirrored")
+        },
         "sheet": str(sets.preview(pictures, out, count)) if out else None,
     }
     if as_json:

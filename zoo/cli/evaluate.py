@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from zoo.cli.pictures import condition_option
+from zoo.cli.shards import ray_option
 from zoo.cli.terminal import json_option, print_json, settings
 from zoo.errors import RequestError
 
@@ -37,6 +38,7 @@ from zoo.errors import RequestError
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), default=None,
     help="Where the sheet of --codecs goes. [beside the card]",
 )  # fmt: skip
+@ray_option
 @json_option
 def evaluate(
     models: tuple[str, ...],
@@ -54,6 +56,7 @@ def evaluate(
     conditions: tuple[str, ...],
     write: bool,
     out: Path | None,
+    ray: str | None,
     as_json: bool,
 ) -> None:
     """Measure each MODEL on held-out pictures; several are put into one table.
@@ -67,7 +70,7 @@ def evaluate(
         models, data=data, split=split, size=size, metrics=metrics or None, count=count,
         batch_size=batch, seed=seed, device=device, write=write, codecs=codecs, lossless=lossless,
         against=against,
-        request=settings(conditions, "--condition"), out=out,
+        request=settings(conditions, "--condition"), out=out, ray=ray,
     )  # fmt: skip
     if as_json:
         print_json(report.as_dict())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.shards import asked, encode_shards, ray_option, shard_options
 from zoo.cli.terminal import json_option, placement_options, print_json, seed_option, settings
 from zoo.columns import columns
 from zoo.errors import ImageError, RequestError, WeightsError
@@ -40,7 +41,7 @@ size_option = click.option(
 
 @click.command(short_help="Turn pictures into latents (tokens).")
 @click.argument("model")
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), default=None,
     help="File of latents to write. [latents.safetensors]",
@@ -50,6 +51,7 @@ size_option = click.option(
 @condition_option
 @seed_option
 @placement_options
+@shard_options
 @json_option
 def encode(
     model: str,
@@ -62,8 +64,18 @@ def encode(
     device: str | None,
     dtype: str | None,
     as_json: bool,
+    **sharding: Any,
 ) -> None:
-    """Turn PICTURES (files or folders) into the latents of MODEL."""
+    """Turn PICTURES (files or folders) into the latents of MODEL.
+
+    Or a whole set into files of tokens to train on, going on where a run was stopped:
+    `zoo encode MODEL --data SET --shards OUT/`.
+    """
+    if asked(sharding, out or pictures or conditions or seed is not None):
+        encode_shards(model, size, batch, device, dtype, as_json, **sharding)
+        return
+    if not pictures:
+        raise RequestError("Give PICTURES to encode, or a set: --data SET --shards OUT.")
     files = picture_files(pictures)
     out = out or Path("latents.safetensors")
     import torch
@@ -160,6 +172,11 @@ def decode(
     help="How to sample: -O temperature=0.9 -O top_p=0.95. Repeatable.",
 )  # fmt: skip
 @click.option("--columns", type=click.IntRange(min=1), default=None, help="Columns of the sheet.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=None,
+    help="Draw into a folder so many at a time, going on where it was stopped.",
+)  # fmt: skip
+@ray_option
 @condition_option
 @seed_option
 @placement_options
@@ -170,14 +187,35 @@ def sample(
     out: Path | None,
     options: tuple[str, ...],
     columns: int | None,
+    batch: int | None,
+    ray: str | None,
     conditions: tuple[str, ...],
     seed: int | None,
     device: str | None,
     dtype: str | None,
     as_json: bool,
 ) -> None:
-    """Draw new pictures from MODEL."""
+    """Draw new pictures from MODEL.
+
+    Thousands: `-n 5000 --seed 0 --batch 16 -o FOLDER`, with --ray over processes and machines.
+    """
     chosen = settings(options, "--option")
+    if batch is not None or ray is not None:
+        if seed is None or out is None or out.suffix:
+            raise RequestError(
+                "--batch and --ray draw into a folder, by a seed: -o FOLDER --seed N."
+            )
+        from zoo import bulk
+        from zoo.drawing import Drawing, draw
+
+        name, asked_for = bulk.absolute(model), settings(conditions, "--condition")
+        job = Drawing(name, seed, asked_for, chosen, device, dtype)
+        files = draw(job, count, out, batch or 16, ray)
+        if as_json:
+            print_json({"files": [str(file) for file in files], "count": len(files)})
+        else:
+            click.echo(f"{len(files)} pictures -> {out}")
+        return
     loaded = load(model, device, dtype, conditions)
     images = loaded.sample(count, seed=seed, **chosen)
     save(images, out or Path("samples.png"), columns, as_json)

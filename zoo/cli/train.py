@@ -34,7 +34,7 @@ def train(
 ) -> None:
     """Train by RECIPE, a recipe.toml or a model's folder.
 
-    Several processes: `accelerate launch -m zoo.train RECIPE --out OUT`.
+    Several processes: `accelerate launch -m zoo.train RECIPE --out OUT`, or torchrun likewise.
     """
     from zoo import train as trainer
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.data.catalogue import build as build
     from zoo.data.catalogue import names as names
     from zoo.data.catalogue import place as place
+    from zoo.data.encoding import encode_set as encode_set
     from zoo.data.opening import built as built
     from zoo.data.opening import open_set as open_set
     from zoo.data.opening import preview as preview
@@ -30,6 +31,7 @@ _PLACES = {
     "build": "catalogue",
     "names": "catalogue",
     "place": "catalogue",
+    "encode_set": "encoding",
     "built": "opening",
     "open_set": "opening",
     "preview": "opening",

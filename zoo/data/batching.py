@@ -32,7 +32,8 @@ def batches(
     """Endless batches from `start_step` on; each epoch is a new permutation, its last partial batch left out.
 
     Args:
-        dataset: items are dicts with image uint8 (C, H, W) and perhaps label and caption.
+        dataset: items are dicts with image uint8 (C, H, W), or with tokens int64 (h, w), and perhaps
+            label and caption.
         batch_size: pictures a step over all processes.
         seed: of the order and the flips.
         start_step: the step of the first batch; batch n does not depend on where one starts.
@@ -42,10 +43,12 @@ def batches(
         binarise: draw each pixel black or white by its brightness (`zoo.data.binarise`), anew every step.
 
     Yields:
-        images (B / world, C, H, W) float32 in [-1, 1]; labels (B / world,) int64 and captions if there are any.
+        images (B / world, C, H, W) float32 in [-1, 1], or tokens (B / world, h, w) int64; labels
+        (B / world,) int64 and captions if there are any.
 
     Raises:
-        DataError: fewer pictures than a batch, or a batch that does not divide.
+        DataError: fewer pictures than a batch, a batch that does not divide, tokens that were encoded
+            without the mirrored pictures' and are to be flipped, or to be binarised.
     """
     if batch_size % world:
         raise DataError(
@@ -69,6 +72,8 @@ def batches(
         flips = [flip and bool(mirrored[place]) for place in places]
         batch = collate(items, flips)
         if binarise:
+            if "images" not in batch:
+                raise DataError("Tokens cannot be binarised: encode binarised pictures instead.")
             streams = rng.streams(_generator(seed, "binarise", step), batch_size)[rank::world]
             batch["images"] = drawn(batch["images"], streams)
         yield batch
@@ -76,19 +81,43 @@ def batches(
 
 
 def collate(items: Sequence[dict[str, Any]], flips: Sequence[bool] | None = None) -> dict[str, Any]:
-    """Items of a set to a batch: images (B, C, H, W) in [-1, 1], labels and captions where all items have them."""
-    shapes = {tuple(item["image"].shape) for item in items}
+    """Items of a set to a batch: images (B, C, H, W) in [-1, 1] or tokens (B, h, w) int64.
+
+    Labels and captions where all items have them.
+    """
+    flips = flips or [False] * len(items)
+    kind = "tokens" if "tokens" in items[0] else "image"
+    shapes = {tuple(item[kind].shape) for item in items}
     if len(shapes) > 1:
         raise DataError(
             f"Pictures of the shapes {sorted(shapes)} do not fit one batch. Open the set with `size`."
         )
-    pictures: list[Tensor] = [
-        item["image"].flip(-1) if flips is not None and flips[index] else item["image"]
-        for index, item in enumerate(items)
-    ]
-    batch: dict[str, Any] = {"images": torch.stack(pictures).float() / 127.5 - 1}
+    batch: dict[str, Any] = {}
+    if kind == "tokens":
+        chosen = [
+            _mirrored(item) if flip else item["tokens"]
+            for item, flip in zip(items, flips, strict=True)
+        ]
+        batch["tokens"] = torch.stack(chosen)
+    else:
+        pictures: list[Tensor] = [
+            item["image"].flip(-1) if flip else item["image"]
+            for item, flip in zip(items, flips, strict=True)
+        ]
+        batch["images"] = torch.stack(pictures).float() / 127.5 - 1
     if all(item.get("label") is not None for item in items):
         batch["labels"] = torch.tensor([item["label"] for item in items])
     if all(item.get("caption") is not None for item in items):
         batch["captions"] = [item["caption"] for item in items]
     return batch
+
+
+def _mirrored(item: dict[str, Any]) -> Tensor:
+    """The tokens (h, w) of the mirrored picture, which are not the mirrored tokens."""
+    if "mirrored" not in item:
+        raise DataError(
+            "flip = true needs the tokens of the mirrored pictures, and this set was encoded "
+            "without. Encode it with `zoo encode ... --flip`, or leave flip out of the recipe."
+        )
+    found: Tensor = item["mirrored"]
+    return found

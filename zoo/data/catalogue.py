@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.data import icons, measuring, photographs, standard
+from zoo.data import icons, measuring, photographs, standard, texts
 from zoo.data.packages import Package
 from zoo.data.split import RULE
 from zoo.data.storage import ABOUT, write
@@ -79,6 +79,11 @@ ENTRIES: dict[str, Entry] = {
         "weights of the features behind FD-EfficientNetLite2",
         (measuring.EFFICIENTNET,),
         lay=measuring.efficientnet,
+    ),
+    "minilm": Entry(
+        "a pretrained text encoder, 384 numbers a token, that models may be conditioned with",
+        (texts.MINILM,),
+        lay=texts.minilm,
     ),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 from zoo.data.catalogue import ENTRIES, place
 from zoo.data.folder import PictureFolder
 from zoo.data.storage import BuiltSet, is_built
+from zoo.data.tokens import TokenSet, is_tokens
 from zoo.errors import DataError, listed, nearest
 from zoo.hub.home import home
 
@@ -17,7 +18,9 @@ def open_set(name: str | os.PathLike[str], split: str = "train", size: int | Non
     """A split of a set: `len(it)`, and items with image uint8 (C, H, W), name and perhaps caption and label.
 
     Args:
-        name: of a set that was built; or the path of a built set, of a folder of pictures, or of a tar shard.
+        name: of a set that was built; or the path of a built set, of a folder of pictures, of a tar
+            shard, or of a set of tokens (`zoo encode --shards`), whose items have tokens int64
+            (h, w) for the image.
         split: "train" or "test" (a folder also has "all").
         size: pixels a side; by default that of the built set, if there is one only.
 
@@ -30,6 +33,8 @@ def open_set(name: str | os.PathLike[str], split: str = "train", size: int | Non
             raise DataError(
                 f"{path} does not exist. A set is named {listed(ENTRIES)}, or by its path."
             )
+        if is_tokens(path):
+            return TokenSet(path, split, size)
         if is_built(path):
             return _checked(path, split, size)
         return PictureFolder(path, split, size)
@@ -72,6 +77,10 @@ def preview(dataset: Any, path: str | os.PathLike[str], count: int = 96, columns
 
     from zoo.images import Images
 
+    if len(dataset) and "image" not in dataset[0]:
+        raise DataError(
+            f"{dataset.folder} holds tokens, not pictures; the pictures are {dataset.name}."
+        )
     shown = min(count, len(dataset))
     numbers = [index * len(dataset) // shown for index in range(shown)]
     pictures = torch.stack([dataset[number]["image"] for number in numbers]).float() / 127.5 - 1

@@ -135,8 +135,17 @@ def described(folder: Path) -> dict[str, Any]:
     return about
 
 
+def _told(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts with a caption that names the drawing's set: "noto: red apple"."""
+    if "set" not in facts or "caption" not in facts:
+        return facts
+    return {**facts, "caption": f"{facts['set']}: {facts['caption']}"}
+
+
 class BuiltSet:
     """A split of a built set: item i is a dict of image uint8 (C, H, W), name and what else is known of it.
+
+    A caption begins with the set that the drawing is from, if the set has several: "noto: red apple".
 
     Raises DataError for a folder that is incomplete or damaged.
     """
@@ -172,4 +181,4 @@ class BuiltSet:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         picture = torch.from_numpy(np.array(self.pixels[index])).permute(2, 0, 1)  # (C, H, W)
-        return {"image": picture, **self.facts[index]}
+        return {"image": picture, **_told(self.facts[index])}

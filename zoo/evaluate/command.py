@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.bulk import absolute
 from zoo.errors import RequestError
 from zoo.evaluate.into_card import put_into_card
 from zoo.evaluate.metric import Metric, table
@@ -116,6 +117,7 @@ def run(
     against: str | None = None,
     request: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
+    ray: str | None = None,
 ) -> Report:
     """Measure a model on a built set.
 
@@ -140,6 +142,7 @@ def run(
             measured only if they are named.
         request: conditions of the model ({"importance": 500}); they stand in the metrics' names.
         out: where the sheet goes if it is not written beside the card.
+        ray: "auto" or the address of a Ray cluster that does the model's work; see `zoo.bulk`.
 
     Returns:
         A Report.
@@ -170,9 +173,16 @@ def run(
     line = command_line(str(name), data, split, size, metrics, count, seed, against, request)
     measured = []
     if metrics or against is None:
+        spread = None
+        if ray is not None:
+            from zoo.evaluate.spread import Spread
+
+            own, its = absolute(str(name)), absolute(data)
+            spread = Spread(ray, own, request or {}, its, split, size, device)
         measured += evaluate(
-            model, pictures, metrics, count, batch_size, seed, name=called, command=line
-        )
+            model, pictures, metrics, count, batch_size, seed,
+            name=called, command=line, spread_over=spread,
+        )  # fmt: skip
     if against is not None:
         from zoo.evaluate.out_of_distribution import outliers
 

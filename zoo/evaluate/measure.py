@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from zoo import bulk
 from zoo.data import Binarised
 from zoo.errors import DataError, RequestError
 from zoo.evaluate.classifier import classify
@@ -18,6 +19,7 @@ from zoo.evaluate.drawing import drawn
 from zoo.evaluate.gauge import Batch
 from zoo.evaluate.gauges import gauges_of, usual
 from zoo.evaluate.metric import Metric
+from zoo.evaluate.spread import Spread, Step
 from zoo.images import from_uint8, to_uint8
 from zoo.progress import progress
 
@@ -97,7 +99,8 @@ def rebuilt(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
     return to_uint8(back).cpu(), latents
 
 
-def _made(model: Model, pictures: Tensor, needs: frozenset[str], seed: int, first: int) -> Batch:
+def made(model: Model, pictures: Tensor, needs: frozenset[str], seed: int, first: int) -> Batch:
+    """What gauges need of the model's work on a batch whose first picture is number `first`."""
     images = from_uint8(pictures).to(model.device)
     back = tokens = bits = nats = classes = samples = None
     begun = _settle(model.device)
@@ -133,6 +136,7 @@ def evaluate(
     *,
     name: str | None = None,
     command: str | None = None,
+    spread_over: Spread | None = None,
 ) -> list[Metric]:
     """Measure a model on pictures.
 
@@ -147,6 +151,7 @@ def evaluate(
         seed: for log_prob and samples.
         name: what the metrics call the set; by default its own name.
         command: the line that measures this again; by default the Python call.
+        spread_over: the same model and set, by name, for the workers of a Ray cluster.
 
     Returns:
         One Metric a number, in the order of `metrics`.
@@ -172,17 +177,30 @@ def evaluate(
     gauges = gauges_of(names, model.card, model.device)
     needs: frozenset[str] = frozenset().union(*(gauge.needs for gauge in gauges))
     steps, numbers = -(-count // batch_size), spread(total, count)
-    with torch.inference_mode():
-        for step, pictures in enumerate(
-            progress(batches(data, count, batch_size), steps, f"evaluating {model.name}")
-        ):
+    label = f"evaluating {model.name}"
+
+    def here() -> Iterator[Batch]:
+        for step, pictures in enumerate(progress(batches(data, count, batch_size), steps, label)):
             # Samples are numbered by (seed, place in the batch): another batch takes another seed.
-            batch = _made(model, pictures, needs, seed + step, step * batch_size)
+            yield made(model, pictures, needs, seed + step, step * batch_size)
+
+    results = here()
+    if spread_over is not None:
+        job = replace(spread_over, seed=seed, batch_size=batch_size, needs=needs)
+        units = [
+            Step(place, tuple(numbers[place * batch_size : (place + 1) * batch_size]))
+            for place in range(steps)
+        ]
+        gpus = int((job.device or "cpu").startswith("cuda"))
+        results = bulk.run(job, units, label, job.ray, gpus)
+    with torch.inference_mode():
+        for step, batch in enumerate(results):
             if "labels" in needs:
                 places = numbers[step * batch_size : (step + 1) * batch_size]
                 batch = replace(batch, labels=given_labels(data, places))
             for gauge in gauges:
                 gauge.add(batch)
+    pictures = batch.pictures
     called = name or str(getattr(data, "name", "pictures given"))
     line = command or _call(model, called, names, count, seed)
     size = tuple(pictures.shape[1:])

@@ -62,9 +62,15 @@ def parse(path: Path) -> dict[str, Any]:
 
 
 def inside(nested: Any) -> dict[str, Any] | None:
-    """The options inside a checkpoint: Lightning's hyper_parameters, DALLE-pytorch's hparams."""
+    """The options inside a checkpoint: Lightning's hyper_parameters, DALLE-pytorch's hparams.
+
+    A DALLE-pytorch file has two sets of them, its own and its tokenizer's: both, by their names.
+    """
     if not isinstance(nested, Mapping):
         return None
+    if "hparams" in nested and "vae_params" in nested:
+        names = ("hparams", "vae_params", "vae_class_name", "version")
+        return {name: plain(nested[name]) for name in names if name in nested}
     for name in _INSIDE:
         value = plain(nested.get(name))
         if isinstance(value, dict) and value:

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from zoo.errors import ForeignError
+from zoo.adoption import Adoption
 from zoo.foreign import Foreign
-from zoo.foreign_models import renamed
+from zoo.foreign_models import claimed, inside, renamed
 from zoo.parity.report import Line, Report
-from zoo.plugins import families, family
+from zoo.plugins import Family
 
 
 def published(path: str | Path) -> Report:
@@ -42,25 +42,26 @@ def _accepted(
     name: str, listed: Mapping[str, Sequence[int]], config: Mapping[str, Any], report: Report
 ) -> Line:
     keys = {key: tuple(shape) for key, shape in listed.items()}
-    said = [
-        (hooks, adoption)
-        for hooks in (family(each) for each in families())
-        if "adopt" in hooks.hooks
-        and (adoption := hooks.call("adopt", keys=keys, config=config)) is not None
-    ]
-    if len(said) != 1:
-        raise ForeignError(f"{len(said)} families recognise these {name}")
-    hooks, adoption = said[0]
-    report.runner = adoption.layout
-    with torch.device("meta"):
-        net = hooks.call("build", config=adoption.config, parts={})
     empty = {key: torch.empty(shape, device="meta") for key, shape in keys.items()}
     foreign = Foreign(Path(name), keys, config, _tensors=empty)
+    hooks, adoption = claimed(foreign, name)
+    report.runner = adoption.layout
+    faults = _faults(foreign, hooks, adoption, name)
+    for role, within in adoption.parts.items():
+        inner = inside(foreign, within)
+        faults += _faults(inner, *claimed(inner, f"{name} ({role})"), f"{name} ({role})")
+    note = f"OUT: {faults[0]}" if faults else ""
+    return Line(f"{name} ({len(keys)})", float(len(faults)), 0.0, float(len(faults)), note)
+
+
+def _faults(foreign: Foreign, hooks: Family, adoption: Adoption, name: str) -> list[str]:
+    """Each tensor whose shape in the file and in our net are not the same."""
+    with torch.device("meta"):
+        net = hooks.call("build", config=adoption.config, parts={})
     given = {key: tuple(value.shape) for key, value in renamed(foreign, adoption, name).items()}
     ours = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    faults = sorted(key for key in given.keys() | ours.keys() if given.get(key) != ours.get(key))
-    note = ""
-    if faults:
-        first = faults[0]
-        note = f"OUT: {first} is {given.get(first, 'missing')}, ours {ours.get(first, 'missing')}"
-    return Line(f"{name} ({len(keys)})", float(len(faults)), 0.0, float(len(faults)), note)
+    return [
+        f"{key} is {given.get(key, 'missing')}, ours {ours.get(key, 'missing')}"
+        for key in sorted(given.keys() | ours.keys())
+        if given.get(key) != ours.get(key)
+    ]

@@ -121,6 +121,8 @@ def same(one: Tensor, other: Tensor, tolerance: float, what: str) -> None:
     one, other = one.as_subclass(Tensor), other.as_subclass(Tensor)
     if one.shape != other.shape:
         raise PluginError(f"{what}: shapes {tuple(one.shape)} and {tuple(other.shape)}")
+    if torch.equal(one, other):  # infinities too: a picture that does not begin as asked
+        return
     distance = float((one.double() - other.double()).abs().max()) if one.numel() else 0.0
     size = max(1.0, float(other.double().abs().max())) if other.numel() else 1.0
     want(

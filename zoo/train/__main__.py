@@ -1,7 +1,8 @@
 """The trainer as a program, for `accelerate launch -m zoo.train RECIPE --out DIR`.
 
 With CPUs only, several processes want `accelerate launch --multi_gpu --num_processes N` (they talk
-over gloo); `--cpu` would start one. FSDP: `--use_fsdp --fsdp_version 2`.
+over gloo); `--cpu` would start one. `torchrun --nproc_per_node N -m zoo.train RECIPE --out DIR` does the same.
+FSDP is the recipe's `shard`; `accelerate launch --use_fsdp --fsdp_version 2` asks for "full" too.
 """
 
 from __future__ import annotations

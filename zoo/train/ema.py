@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from zoo.train.shards import fill
+from zoo.train.shards import fill, local
 
 
 class Ema:
@@ -34,7 +34,11 @@ class Ema:
         """Average in the parameters as they are after `step` (from 0)."""
         decay = min(self.decay, (2 + step) / (11 + step)) if self.warmup else self.decay
         average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        average(list(self.shadow.values()), [p.detach() for p in self.live.values()], step)
+        average(
+            [local(shadow) for shadow in self.shadow.values()],
+            [local(p.detach()) for p in self.live.values()],
+            step,
+        )
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zoo import weights
+from zoo import config_files, weights
 from zoo.card import HOOKS, README, WEIGHTS, Card, Density, Training
 from zoo.errors import WeightsError
 from zoo.saving import described, write_card
@@ -51,7 +51,7 @@ def finish(
         raise WeightsError(f"{run} has no checkpoint yet. Train it first.")
     recipe = load_recipe(run / RECIPE)
     about = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    tensors, state = checkpoint.read(kept[-1])
+    tensors, state = checkpoint.read(kept[-1], ("model", "ema"))
     dtype = DTYPES[recipe.output.dtype]
     stored = {
         key: tensor.to(dtype) if tensor.is_floating_point() else tensor
@@ -71,7 +71,9 @@ def finish(
     grids = sorted((run / "grids").glob("*.png"))
     if grids:
         shutil.copyfile(grids[-1], folder / SHEET)
-    files = [WEIGHTS, RECIPE, *([SHEET] if grids else [])]
+    config_files.copy(about["config"], run, folder, f"{run}")
+    named = config_files.names(about["config"])
+    files = [WEIGHTS, RECIPE, *named, *([SHEET] if grids else [])]
     training = Training(
         data=(about["data"],),
         licences=tuple(about["licences"]),
@@ -92,8 +94,7 @@ def finish(
         "training": training,
         "license": "other",
         "body": _body(name, about, state, recipe.train.steps),
-        **_latents(family, about, stored),
-        **_density(family, about),
+        **_found(family, about, stored, run),
         **changes,
     }
     write_card(Card(**fields), folder)
@@ -101,30 +102,34 @@ def finish(
 
 
 @torch.no_grad()
-def _latents(family: Family, about: dict[str, Any], stored: dict[str, Tensor]) -> dict[str, Any]:
-    """The card's fields on latents, from what the family makes of one blank picture."""
-    if "encode" not in family.hooks or about["parts"]:
+def _found(
+    family: Family, about: dict[str, Any], stored: dict[str, Tensor], run: Path
+) -> dict[str, Any]:
+    """The card's fields that the net itself tells: its latents, by what it makes of one blank picture, and density."""
+    wanted = {"encode", "log_prob"} & set(family.hooks)
+    if not wanted:
         return {}
-    net = family.call("build", config=about["config"], parts={})
+    parts: dict[str, Any] = {}
+    if about["parts"]:
+        import zoo
+
+        parts = {role: zoo.load(name) for role, name in about["parts"].items()}
+    config = config_files.filled(about["config"], run, f"{run}")
+    net = family.call("build", config=config, parts=parts)
+    found: dict[str, Any] = {}
+    if "log_prob" in wanted and (density := getattr(net, "density", None)) is not None:
+        found["log_prob"] = Density(*density)
+    if "encode" not in wanted:
+        return found
     net.load_state_dict(
         {key: t.float() if t.is_floating_point() else t for key, t in stored.items()}
     )
     blank = torch.zeros(1, *about["image"])
     latents = family.call("encode", net=net.eval(), images=blank, cond=None, generator=None)
-    found: dict[str, Any] = {"latent": tuple(latents.shape[1:]), "latent_kind": "continuous"}
+    found |= {"latent": tuple(latents.shape[1:]), "latent_kind": "continuous"}
     if not latents.is_floating_point():
         found |= {"latent_kind": "tokens", "codes": getattr(net, "codes", None)}
     return found
-
-
-def _density(family: Family, about: dict[str, Any]) -> dict[str, Any]:
-    """The card's `log_prob`, where the net says what it is by its attribute `density`."""
-    if "log_prob" not in family.hooks or about["parts"]:
-        return {}
-    with torch.device("meta"):
-        net = family.call("build", config=about["config"], parts={})
-    density = getattr(net, "density", None)
-    return {} if density is None else {"log_prob": Density(*density)}
 
 
 def _body(name: str, about: dict[str, Any], state: dict[str, Any], steps: int) -> str:

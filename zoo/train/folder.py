@@ -19,6 +19,7 @@ FREE_TABLES = frozenset({"optimizer", "schedule", "output"})
 FREE = frozenset(
     {"steps", "clip", "accumulate", "checkpoint_every", "keep", "log_every", "threads"}
 )
+FREE |= {"shard", "tensor", "gradient_checkpointing"}
 FREE |= {"grid_every", "grid_count", "eval_every", "eval_batches"}
 
 
@@ -62,14 +63,17 @@ def _fixed(recipe: Recipe) -> dict[str, Any]:
 
 def describe(run: Path, about: dict[str, Any], data: Any, name: str) -> None:
     """Write run.json: what `finish` puts on the card and the recipe does not say."""
+    image = getattr(data, "image", None) or data[0]["image"].shape  # a set of tokens says it
     about = {
         **about,
         "data": getattr(data, "name", name or type(data).__name__),
         "licences": sorted(getattr(data, "licences", ())),
         "images": len(data),
-        "image": list(data[0]["image"].shape),
+        "image": list(image),
         "machine": machine(),
     }
+    if hasattr(data, "tokenizer"):
+        about["tokens_of"] = data.tokenizer["model"]
     text = json.dumps(about, indent=1, default=str) + "\n"
     (run / "run.json").write_text(text, encoding="utf-8")
 

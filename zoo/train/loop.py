@@ -13,13 +13,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo import config_files
 from zoo.train import checkpoint
 from zoo.train.folder import claim, describe
+from zoo.train.parallel import layout
 from zoo.train.processes import left_alone, processes
-from zoo.train.recipe import Recipe, load_recipe
+from zoo.train.recipe import Recipe, folder_of, load_recipe
 from zoo.train.report import Report
 from zoo.train.run import Run
-from zoo.train.start import ahead, build, pictures, settle, stream
+from zoo.train.start import ahead, build, configured, pictures, settle, stream
 from zoo.train.stop import Stop
 from zoo.train.work import divided
 
@@ -55,9 +57,12 @@ def train(
         RecipeError: The recipe contradicts itself, the folder, or the number of processes.
         TrainingError: A loss or gradient stopped being finite.
     """
+    run = Path(out)
+    folder = run if isinstance(recipe, Recipe) else folder_of(recipe)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     recipe = settle(recipe.with_steps(steps))
-    accelerator, run = processes(recipe), Path(out)
+    accelerator = processes(recipe)
+    where = layout(recipe, accelerator)
     kept = checkpoint.every(run)
     step = checkpoint.steps_of(kept[-1]) if kept else 0
     if family is None:
@@ -67,16 +72,17 @@ def train(
     training, held_out = pictures(recipe, data)
     if accelerator.is_main_process:
         claim(run, recipe, step, resume)
+        config_files.copy(*configured(recipe, folder), run, "[model] config")
     with left_alone(accelerator), Stop(accelerator, max_minutes) as stop:
-        net, about = build(recipe, family, fresh=step == 0)
-        state = Run(recipe, accelerator, family, net)
+        net, about = build(recipe, family, step == 0, folder)
+        state = Run(recipe, where, family, net)
         if kept:
             state.restore(kept[-1])
         if accelerator.is_main_process and step == 0:
             describe(run, about, training, recipe.data.name)
         wanted = recipe.data
         batches = ahead(
-            stream(recipe, training, accelerator, step, wanted.batch, wanted.flip, wanted.binarise)
+            stream(recipe, training, where, step, wanted.batch, wanted.flip, wanted.binarise)
         )
         with closing(batches), Report(run, accelerator, step, recipe.train.steps) as report:
             _loop(state, run, step, batches, held_out, report, stop)

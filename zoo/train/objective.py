@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Batch: TypeAlias = MutableMapping[str, Any]
-"""`images` (B, C, H, W) float in [-1, 1]; if the data have them `labels` (B,) int64 and `captions`,
-a list of B strings. All objectives of a step are given the same object for the same pictures, so
-one may leave detached results in it for the next (a reconstruction for the discriminator)."""
+"""`images` (B, C, H, W) float in [-1, 1], or for a set of tokens `tokens` (B, h, w) int64 alone; if
+the data have them `labels` (B,) int64 and `captions`, a list of B strings. All objectives of a step
+are given the same object for the same pictures, so one may leave detached results in it for the
+next (a reconstruction for the discriminator)."""
 
 
 @dataclass

@@ -36,7 +36,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Data:
-    """[data]: a built set or a folder of pictures."""
+    """[data]: a built set, a folder of pictures, or one of tokens (`zoo encode --shards`)."""
 
     name: str = ""
     size: int | None = None  # pixels a side; None: as the set was built
@@ -75,7 +75,10 @@ class Train:
 
     steps: int = 1000
     seed: int = 0
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["no", "bf16", "fp16"] = "no"  # fp16 with loss scaling
+    shard: Literal["none", "full", "grads"] = "none"  # FSDP over processes: see zoo.train.parallel
+    tensor: int = 1  # tensor parallel: processes that compute one layer together
+    gradient_checkpointing: bool = False  # compute the net's blocks again instead of keeping them
     accumulate: int = 1  # parts in which each process takes its share of a batch
     clip: float = 1.0  # largest gradient norm of an objective
     ema: float = 0.0  # decay of the averaged weights
@@ -124,6 +127,15 @@ class Recipe:
             (self.data.batch < 1, f"[data] batch = {self.data.batch} must be at least 1"),
             (train.steps < 1, f"[train] steps = {train.steps} must be at least 1"),
             (train.accumulate < 1, f"[train] accumulate = {train.accumulate} must be at least 1"),
+            (train.tensor < 1, f"[train] tensor = {train.tensor} must be at least 1"),
+            (
+                train.tensor > 1 and train.shard == "none",
+                f"[train] tensor = {train.tensor} goes with shard = 'full' (or 'grads')",
+            ),
+            (
+                train.channels_last and train.shard != "none",
+                "[train] channels_last and shard exclude each other: only contiguous parameters are cut",
+            ),
             (train.keep < 1, f"[train] keep = {train.keep} must be at least 1"),
             (not 0 <= train.ema < 1, f"[train] ema = {train.ema} must be in [0, 1)"),
             (
@@ -152,6 +164,12 @@ def load_recipe(path: str | Path) -> Recipe:
     if not path.is_file():
         raise RecipeError(f"There is no recipe at {path}. Give a recipe.toml or its folder.")
     return parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def folder_of(path: str | Path) -> Path:
+    """The folder of a recipe, where the files lie that its config names (`zoo.config_files`)."""
+    path = Path(path)
+    return path if path.is_dir() else path.parent
 
 
 def parse(text: str, where: str = "recipe") -> Recipe:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from zoo import config_files
 from zoo.errors import WeightsError, listed
 from zoo.train.objective import Batch
+from zoo.train.parallel import Layout
 from zoo.train.recipe import Recipe
 from zoo.train.table import RecipeError
 from zoo.train.work import sow
@@ -40,16 +43,25 @@ def settle(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, model=model)
 
 
-def build(recipe: Recipe, family: Family, fresh: bool) -> tuple[nn.Module, dict[str, Any]]:
+def configured(recipe: Recipe, folder: Path | None) -> tuple[dict[str, Any], Path | None]:
+    """The net's config, and the folder of the files that it names: the card's, or the recipe's."""
+    if not recipe.model.from_:
+        return dict(recipe.model.config), folder
+    from zoo.hub import resolve
+
+    found = resolve(recipe.model.from_)
+    return dict(found.card.config), found.folder
+
+
+def build(
+    recipe: Recipe, family: Family, fresh: bool, folder: Path | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
     """The net, its start fixed by the seed, on the CPU, and what run.json says of it.
 
-    Weights of a card are taken for a `fresh` run only: one that goes on has its own.
+    Weights of a card are taken for a `fresh` run only: one that goes on has its own. `folder` is
+    where the files lie that the config names.
     """
-    config = dict(recipe.model.config)
-    if recipe.model.from_:
-        from zoo.hub import resolve
-
-        config = dict(resolve(recipe.model.from_).card.config)
+    config, folder = configured(recipe, folder)
     parts: dict[str, Any] = {}
     if recipe.model.parts:
         import zoo
@@ -57,7 +69,8 @@ def build(recipe: Recipe, family: Family, fresh: bool) -> tuple[nn.Module, dict[
         parts = {role: zoo.load(name) for role, name in recipe.model.parts.items()}
     sow(recipe.train.seed, "net")
     try:
-        net: nn.Module = family.call("build", config=config, parts=parts)
+        whole = config_files.filled(config, folder, "[model] config")
+        net: nn.Module = family.call("build", config=whole, parts=parts)
     except (TypeError, KeyError, ValueError) as error:
         raise RecipeError(
             f"The family {family.name!r} cannot build from [model] config: {type(error).__name__}: "
@@ -106,17 +119,38 @@ def pictures(recipe: Recipe, data: Any) -> tuple[Any, Any]:
         return data if isinstance(data, tuple) else (data, None)
     if not recipe.data.name:
         raise RecipeError(
-            "[data] needs a `name`: a built set (`zoo data list`) or a folder of pictures."
+            "[data] needs a `name`: a built set (`zoo data list`), a folder of pictures or a set "
+            "of tokens."
         )
     from zoo.data import Binarised, open_set
 
     name, size = recipe.data.name, recipe.data.size
     training = open_set(name, recipe.data.split, size)
+    if hasattr(training, "tokenizer"):
+        _same_tokenizer(recipe, training.tokenizer)
     looked_at = recipe.train.eval_every or recipe.train.grid_every
     if not looked_at:
         return training, None
     held_out = open_set(name, recipe.data.held_out, size)
     return training, Binarised(held_out, recipe.train.seed) if recipe.data.binarise else held_out
+
+
+def _same_tokenizer(recipe: Recipe, made_by: Mapping[str, Any]) -> None:
+    """Raise RecipeError unless a part of the model is the tokenizer that made the set's tokens."""
+    from zoo.hub import resolve
+
+    parts = {role: resolve(part).card for role, part in recipe.model.parts.items()}
+    if made_by["weights"] in {"+".join(card.weights) for card in parts.values()}:
+        return
+    has = ", ".join(
+        f"{role} = {card.title!r} (weights {'+'.join(card.weights)[:12]})"
+        for role, card in parts.items()
+    )
+    raise RecipeError(
+        f"[data] {recipe.data.name} holds tokens of {made_by['model']!r} (weights "
+        f"{made_by['weights'][:12]}), and the model's parts are: {has or 'none'}. Encode the set "
+        f'with the model\'s tokenizer, or set [model.parts] tokenizer = "{made_by["model"]}".'
+    )
 
 
 def ahead(source: Iterator[Batch], count: int = 2) -> Generator[Batch, None, None]:
@@ -132,7 +166,7 @@ def ahead(source: Iterator[Batch], count: int = 2) -> Generator[Batch, None, Non
 def stream(
     recipe: Recipe,
     data: Any,
-    accelerator: Any,
+    where: Layout,
     step: int,
     size: int,
     flip: bool = False,
@@ -146,8 +180,8 @@ def stream(
         size,
         recipe.train.seed,
         step,
-        accelerator.process_index,
-        accelerator.num_processes,
+        where.rank,
+        where.world,
         flip,
         binarise,
     )

@@ -6,7 +6,7 @@ FSDP has gathered the parameters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -55,14 +55,15 @@ class Work(nn.Module):
         for objective in self.objectives.values():
             if objective.preview is not None:
                 return objective.preview(batch)
-        net, images, call = self.net, batch["images"], self.family.call
-        if "encode" in self.family.hooks and "decode" in self.family.hooks:
+        net, call, images = self.net, self.family.call, batch.get("images")
+        count = len(batch["tokens"] if images is None else images)
+        if images is not None and {"encode", "decode"} <= set(self.family.hooks):
             latents = call("encode", net=net, images=images, cond=None, generator=None)
             return torch.cat([images, call("decode", net=net, latents=latents, cond=None)])
         drawn: Tensor = call(
             "sample",
             net=net,
-            count=len(images),
+            count=count,
             cond=None,
             options={},
             generator=torch.Generator().manual_seed(0),
@@ -89,13 +90,14 @@ class Task:
     objective: Objective
     names: list[str]  # in the order of the optimizer's groups
     settings: Optimizer
-    optimizer: Any  # torch.optim.AdamW, wrapped by accelerate once prepared
+    optimizer: Any = None  # torch.optim.AdamW, once the parameters are where they stay
 
 
 def tasks(work: Work, recipe: Recipe) -> list[Task]:
-    """One Task an objective. Freezes the net's parameters that no objective moves.
+    """One Task an objective, yet without its optimizer.
 
-    Raises PluginError if an objective names a parameter that is neither the net's nor a module's.
+    Freezes the net's parameters that no objective moves. Raises PluginError if an objective names a
+    parameter that is neither the net's nor a module's.
     """
     names = {id(p): name for name, p in work.named_parameters()}
     for name in recipe.optimizer.objectives:
@@ -116,22 +118,38 @@ def tasks(work: Work, recipe: Recipe) -> list[Task]:
         settings = recipe.optimizer.objectives.get(name, recipe.optimizer)
         decayed = [p for p in objective.parameters if p.ndim >= 2]
         kept = [p for p in objective.parameters if p.ndim < 2]
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": settings.weight_decay},
-                {"params": kept, "weight_decay": 0.0},
-            ],
-            lr=settings.lr,
-            betas=settings.betas,
-            eps=settings.eps,
-            fused=settings.fused,
-        )
         ordered = [names[id(p)] for p in [*decayed, *kept]]
-        found.append(Task(objective, ordered, settings, optimizer))
+        found.append(Task(objective, ordered, settings))
     moved = {name for task in found for name in task.names}
     for name, parameter in work.net.named_parameters():
         parameter.requires_grad_(f"net.{name}" in moved)
     return found
+
+
+def optimize(task: Task, parameters: Mapping[str, Tensor]) -> None:
+    """Give a task its optimizer, over `parameters` by their names in Work.
+
+    Tensors that are cut over different meshes stand in different groups: torch steps a group as one.
+    """
+    settings = task.settings
+    groups: dict[tuple[bool, Any], list[str]] = {}
+    for name in task.names:
+        each = parameters[name]
+        groups.setdefault((each.ndim >= 2, getattr(each, "device_mesh", None)), []).append(name)
+    task.names = [name for group in groups.values() for name in group]
+    task.optimizer = torch.optim.AdamW(
+        [
+            {
+                "params": [parameters[name] for name in group],
+                "weight_decay": settings.weight_decay if matrix else 0.0,
+            }
+            for (matrix, _), group in groups.items()
+        ],
+        lr=settings.lr,
+        betas=settings.betas,
+        eps=settings.eps,
+        fused=settings.fused,
+    )
 
 
 def sow(seed: int, *place: str | int) -> None:
