@@ -121,7 +121,8 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h = (x if self.norm is None else self.norm(x)).flatten(2).transpose(1, 2)  # (B, N, C)
+        h = (x if self.norm is None else self.norm(x)).flatten(2)
+        h = h.transpose(1, 2).contiguous()  # (B, N, C), turned once and not by every projection
         q, k, v = self._projected(h)  # (B, heads, N, d) each
         h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, N, inner)
         h = self.out(h).transpose(1, 2).reshape(x.shape)
