@@ -41,7 +41,8 @@ def _up(x: Tensor, step: Step, found: Predicted) -> Tensor:
     """X at `step.to` to the noisier `step.at`, by the noise foreseen; to pure noise by the picture foreseen."""
     if step.at.alpha:
         return moved(x, step.to, step.at, found.eps)
-    return (x - found.x0 * step.to.alpha) / step.to.sigma
+    noise: Tensor = (x - found.x0 * step.to.alpha) / step.to.sigma
+    return noise
 
 
 def decode(net: DiffusionModel, latents: Tensor, cond: Asked | None) -> Tensor:

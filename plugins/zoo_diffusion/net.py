@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ class DiffusionModel(nn.Module):
         """What the network computes itself and no file holds."""
         for module in self.network.modules():
             if hasattr(module, "reset_buffers"):
-                module.reset_buffers()
+                cast(Any, module).reset_buffers()
 
     def like(self) -> Tensor:
         """A tensor of the network's device and type."""

@@ -146,7 +146,7 @@ def process(config: Mapping[str, Any], learned: bool = False) -> dict[str, Any]:
         "prediction": PREDICTIONS[said["prediction_type"]],
         "variance": "learned-range"
         if learned
-        else VARIANCES.get(said.get("variance_type"), "beta"),
+        else VARIANCES.get(str(said.get("variance_type")), "beta"),
     }
     if said["trained_betas"] is not None:
         return {**made, "betas": [float(each) for each in said["trained_betas"]]}

@@ -62,11 +62,12 @@ def terms(
 
 def flow(net: DiffusionModel, images: Tensor, asked: Asked, streams: list[Generator]) -> Tensor:
     """The probability flow's likelihood (B,), nats of the 8-bit pictures."""
-    shape, how = images.shape[1:], {"device": images.device, "dtype": images.dtype}
-    spread = (rng.uniform(streams, *shape).to(**how) - 0.5) / 127.5
-    signs = None if asked.exact else (rng.uniform(streams, *shape) < 0.5).to(**how) * 2 - 1
+    shape = images.shape[1:]
+    spread = (rng.uniform(streams, *shape).to(images) - 0.5) / 127.5
+    signs = None if asked.exact else (rng.uniform(streams, *shape) < 0.5).to(images) * 2 - 1
     denoise = _plain(net, len(images), asked, streams, clip=False)
-    nats = ode.log_density(denoise, images + spread, net.process, asked.steps or min(ODE_STEPS, net.process.steps), signs)
+    steps = asked.steps or min(ODE_STEPS, net.process.steps)
+    nats = ode.log_density(denoise, images + spread, net.process, steps, signs)
     return nats - images[0].numel() * log(127.5)
 
 

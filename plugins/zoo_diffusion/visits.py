@@ -130,8 +130,7 @@ def sigmas(said: Config, steps: int, kept: Tensor) -> tuple[list[float], list[fl
                 ratios = ratios / (ratios + 1)
                 times, final = ratios * _total(said), float(ratios[-1])
     elif said.get("interpolation_type") == "log_linear":
-        ends = np.log(all_ratios[[-1, 0]])
-        ratios = np.exp(np.linspace(ends[0], ends[1], steps + 1))
+        ratios = np.exp(np.linspace(log(all_ratios[-1]), log(all_ratios[0]), steps + 1))
     if multistep:
         times = np.trunc(times)
     zero = said.get("final_sigmas_type", "zero") == "zero"

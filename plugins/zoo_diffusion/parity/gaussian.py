@@ -82,7 +82,7 @@ class Run:
         self,
         x: Tensor,
         places: Tensor,
-        do: Callable[[Tensor, Step, Tensor], Tensor],
+        do: Callable[..., Tensor],
         *others: Tensor,
     ) -> Tensor:
         """`do(x, step, others...)` picture by picture, each at its own place."""
@@ -161,7 +161,7 @@ def _tables(run: Run) -> dict[str, Tensor]:
 
 
 def _noised(run: Run, x0: Tensor, places: Tensor, noise: Tensor) -> Tensor:
-    return run.each(x0, places, lambda x, step, e: step.at.noised(x, e), noise)  # type: ignore[misc, arg-type]
+    return run.each(x0, places, lambda x, step, e: step.at.noised(x, e), noise)
 
 
 def _forward(run: Run, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -184,7 +184,7 @@ def _forward(run: Run, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ),
         "q_posterior.mean": run.each(
             x, places, lambda x, step, x0: posterior.mean(x0, x, step), x0
-        ),  # type: ignore[misc, arg-type]
+        ),
         "q_posterior.variance": run.each(
             blank, places, lambda one, step: one * posterior.variance(step.at, step.to)
         ),
@@ -240,7 +240,7 @@ def _back(
             )
             return run.sampled(sampler, x, e[None], chosen, Path((step,), run.process.at), **how)
 
-        return run.each(x, places, taken, e)  # type: ignore[arg-type]
+        return run.each(x, places, taken, e)
 
     plain = samplers.Options(variance=run.process.variance)
     denoise = run.denoise()
@@ -249,7 +249,8 @@ def _back(
         place = run.path.steps.index(step)
         to = run.path.steps[place - 1].at if place else Level(0.0, 0.0, 1.0)
         found = denoise(x, step.at)
-        return found.x0 * to.alpha + found.eps * to.sigma
+        back: Tensor = found.x0 * to.alpha + found.eps * to.sigma
+        return back
 
     return {
         "p_sample.sample": one(samplers.ddpm, plain, noise[2]),
@@ -270,7 +271,7 @@ def _loops(run: Run, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     vb = torch.stack([each.nats for each in totals], 1) / size
     prior = bounds.prior(x0, run.path.steps[0].at) / size
     options = samplers.Options(variance=run.process.variance)
-    loop = [given["x_T"], given["noise"], options, run.path]
+    loop = given["x_T"], given["noise"], options, run.path
     return {
         "p_sample_loop": run.sampled(samplers.ddpm, *loop),
         "ddim_sample_loop": run.sampled(samplers.ddim, *loop),
@@ -320,7 +321,7 @@ def _losses(run: Run, config: Mapping[str, Any], given: Mapping[str, Tensor]) ->
         .square()
         .flatten(1)
         .mean(1),
-        "vb_terms_bpd.output": run.each(x, places, term, x0),  # type: ignore[arg-type]
+        "vb_terms_bpd.output": run.each(x, places, term, x0),
         "discretized_log_likelihood": coded,
     }
 

@@ -57,7 +57,8 @@ class Level:
 
     def noised(self, images: Tensor, noise: Tensor) -> Tensor:
         """A draw of q(x | x_0 = images), both (B, C, H, W)."""
-        return images * self.alpha + noise * self.sigma
+        drawn: Tensor = images * self.alpha + noise * self.sigma
+        return drawn
 
 
 CLEAN = Level(0.0, 1.0, 0.0)
@@ -108,10 +109,12 @@ class Path:
 def moved(x: Tensor, since: Level, to: Level, eps: Tensor) -> Tensor:
     """X at `since` moved to `to` along the noise `eps`: x_0 = (x - sigma e) / alpha, then alpha' x_0 + sigma' e."""
     r = to.alpha / since.alpha
-    return x * r + eps * (to.sigma - r * since.sigma)
+    found: Tensor = x * r + eps * (to.sigma - r * since.sigma)
+    return found
 
 
 def raised(x: Tensor, since: Level, to: Level, noise: Tensor) -> Tensor:
     """X at `since` noised to the noisier level `to`: a draw of q(x_to | x_since)."""
     r = to.alpha / since.alpha
-    return x * r + noise * max(to.sigma**2 - (r * since.sigma) ** 2, 0.0) ** 0.5
+    found: Tensor = x * r + noise * max(to.sigma**2 - (r * since.sigma) ** 2, 0.0) ** 0.5
+    return found

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zoo.nn.diffusion import posterior, predictions
 from zoo.nn.diffusion.bounds import step_nats
-from zoo.nn.diffusion.levels import Level, Step
+from zoo.nn.diffusion.levels import Level, Number, Step
 from zoo.nn.diffusion.process import Process
 
 KINDS = ("simple", "vlb", "hybrid", "min-snr", "edm", "flow")
@@ -38,7 +38,7 @@ def draw_times(process: Process, uniform: Tensor, normal: Tensor) -> Tensor:
     return t.clamp(process.first, process.last)
 
 
-def weighted(kind: str, process: Process, level: Level, gamma: float = 5.0) -> Tensor | float:
+def weighted(kind: str, process: Process, level: Level, gamma: float = 5.0) -> Number:
     """The weight (B, 1, 1, 1), or 1, of the answer's square for "simple", "min-snr", "edm" and "flow"."""
     gain = predictions.gain(process.prediction, level, process.data)
     square = gain**2

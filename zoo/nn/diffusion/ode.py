@@ -58,7 +58,8 @@ def log_density(
     x, deviation = z * last.alpha, last.sigma if process.start != 1 else 1.0
     square = (x.double() / deviation).square() + log(2 * pi * deviation**2)
     count = images[0].numel()
-    return gained - 0.5 * square.flatten(1).sum(1) + count * log(last.alpha)
+    nats: Tensor = gained - 0.5 * square.flatten(1).sum(1) + count * log(last.alpha)
+    return nats
 
 
 def _flow(

@@ -43,7 +43,8 @@ def coefficients(at: Level, to: Level) -> tuple[Number, Number]:
 def mean(x0: Tensor, x: Tensor, step: Step) -> Tensor:
     """The mean of q(x_to | x, x_0), x at `step.since`, all (B, C, H, W)."""
     of_picture, of_x = coefficients(step.since, step.to)
-    return x0 * _like(of_picture, x) + x * _like(of_x, x)
+    found: Tensor = x0 * _like(of_picture, x) + x * _like(of_x, x)
+    return found
 
 
 def log_variance(found: Predicted, step: Step, kind: str) -> Number:

@@ -61,12 +61,14 @@ def target(kind: str, x0: Tensor, eps: Tensor, level: Level, data: float = 1.0) 
     if kind == "x0":
         return x0
     if kind == "v":
-        return eps * (alpha * scale) - x0 * (sigma * scale)
+        wanted: Tensor = eps * (alpha * scale) - x0 * (sigma * scale)
+        return wanted
     if kind == "velocity":
         return eps - x0
     if kind == "edm":
         x = level.noised(x0, eps)
-        return (x0 - x * (data * scale) ** 2) / (sigma * data * scale)
+        wanted = (x0 - x * (data * scale) ** 2) / (sigma * data * scale)
+        return wanted
     raise ValueError(f"unknown prediction {kind!r}; there are {', '.join(KINDS)}")
 
 

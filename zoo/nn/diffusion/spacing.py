@@ -91,15 +91,16 @@ def sections(total: int, counts: Sequence[int] | str) -> list[int]:
         raise RequestError(f"no stride takes exactly {wanted} of {total} steps")
     if isinstance(counts, str):
         counts = [int(each) for each in counts.split(",")] if counts else [total]
-    taken, start = [], 0
+    taken: list[int] = []
+    start = 0
     for index, count in enumerate(counts):
         size = total // len(counts) + (index < total % len(counts))
         if size < count:
             raise RequestError(f"a part of {size} steps cannot be taken in {count}")
-        stride, place = (size - 1) / (count - 1) if count > 1 else 1.0, 0.0
+        step, place = (size - 1) / (count - 1) if count > 1 else 1.0, 0.0
         for _ in range(count):
             taken.append(start + round(place))
-            place += stride
+            place += step
         start += size
     return sorted(set(taken))
 

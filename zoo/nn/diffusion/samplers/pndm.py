@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from zoo.nn.diffusion.levels import Level, Path, moved
@@ -31,7 +32,7 @@ def pndm(
     seen: list[Tensor] = []
     runge = runge_groups(path)
     for group in range(runge):
-        base, total = x, 0.0
+        base, total = x, torch.zeros_like(x)
         for stage in range(4):
             step = steps[4 * group + stage]
             found = denoise(x, step.at)
