@@ -37,12 +37,14 @@ def filled(config: Mapping[str, Any], folder: Path | None, whose: str) -> dict[s
     return {key: _put(value, found) for key, value in config.items()}
 
 
-def copy(config: Mapping[str, Any], source: Path, target: Path, whose: str) -> None:
+def copy(config: Mapping[str, Any], source: Path | None, target: Path, whose: str) -> None:
     """Copy the files that a config names into another folder.
 
     Raises CardError as `filled` does, and for a file that is in `target` with another content.
     """
     filled(config, source, whose)
+    if source is None:  # and nothing is named
+        return
     for name in names(config):
         old, new = source / name, target / name
         if old.resolve() == new.resolve():

@@ -50,13 +50,14 @@ def build(
 
     Files that the config names (`zoo.config_files`) are read from `folder`, by the card's sha256.
     """
-    for name in config_files.names(card.config) if folder is not None else ():
-        if name not in card.files:
-            raise CardError(
-                f"{card.title}: config takes the content of {name!r}, which is not among the card's "
-                f"files ({listed(card.files)})."
-            )
-        weights.verify(folder / name, card.files[name].sha256, card.files[name].size)
+    if folder is not None:
+        for name in config_files.names(card.config):
+            if name not in card.files:
+                raise CardError(
+                    f"{card.title}: config takes the content of {name!r}, which is not among the "
+                    f"card's files ({listed(card.files)})."
+                )
+            weights.verify(folder / name, card.files[name].sha256, card.files[name].size)
     config = config_files.filled(card.config, folder, card.title)
     try:
         with shapes_only() if meta else nullcontext():

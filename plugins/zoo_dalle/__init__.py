@@ -49,7 +49,8 @@ def condition(net: DalleModel, request: Mapping[str, Any], batch: int) -> Asked:
 @hookimpl
 def encode(net: DalleModel, images: Tensor) -> Tensor:
     """Pictures (B, C, H, W) to tokens (B, h, w) int64, by the tokenizer."""
-    return net.symbols(images).unflatten(1, net.grid)
+    tokens = net.symbols(images)
+    return tokens.view(len(tokens), *net.grid)
 
 
 @hookimpl

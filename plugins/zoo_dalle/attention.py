@@ -186,15 +186,17 @@ def apart(
 
     `q` (B, kv_heads, g, d), prompts (G, kv_heads, P, d), own (B, kv_heads, m, d), mask (B, 1, 1, P): as `q`.
     """
-    groups, times = len(prompt_keys), len(q) // len(prompt_keys)
-    length = prompt_keys.shape[2]
-    q = q * q.shape[-1] ** -0.5
-    together = q.unflatten(0, (groups, times)).transpose(1, 2).flatten(2, 3)  # (G, kv, times g, d)
-    scores = (together @ prompt_keys.transpose(-1, -2)).unflatten(2, (times, -1)).transpose(1, 2)
-    scores = scores.flatten(0, 1)  # (B, kv, g, P)
+    (groups, kinds, length, head), each = prompt_keys.shape, q.shape[2]
+    times = len(q) // groups
+    q = q * head**-0.5
+    together = q.view(groups, times, kinds, each, head).transpose(1, 2).flatten(2, 3)
+    scores = together @ prompt_keys.transpose(-1, -2)  # (G, kv_heads, times g, P)
+    scores = scores.view(groups, kinds, times, each, length).transpose(1, 2).flatten(0, 1)
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     weights = torch.cat([scores, q @ keys.transpose(-1, -2)], -1).softmax(-1)
-    shared = weights[..., :length].unflatten(0, (groups, times)).transpose(1, 2).flatten(2, 3)
-    mixed = (shared @ prompt_values).unflatten(2, (times, -1)).transpose(1, 2).flatten(0, 1)
-    return mixed + weights[..., length:] @ values
+    shared = weights[..., :length].reshape(groups, times, kinds, each, length)
+    mixed = shared.transpose(1, 2).flatten(2, 3) @ prompt_values
+    mixed = mixed.view(groups, kinds, times, each, head).transpose(1, 2).flatten(0, 1)
+    out: Tensor = mixed + weights[..., length:] @ values
+    return out

@@ -3,8 +3,7 @@
     x = W_2 gelu(W_1 f),        f (L, D) of a T5 encoder, or the learned `absent` (120, D) for no caption
 
 The gelu is the approximation by tanh; neither layer has a bias. What is asked is `features`, tensors (L, D) or
-(B, L, D), of which the repository gives as many as there are positions, the caption's last; or a `text`, where the config
-names an encoder.
+(B, L, D), of which the repository gives as many as there are positions, the caption's last.
 """
 
 from __future__ import annotations

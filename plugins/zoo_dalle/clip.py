@@ -2,9 +2,9 @@
 
     s(text, picture) = exp(tau) <f, g>,   f = |W_f mean_i h_i|,   g = |W_g mean_j v_j|          |.| of length 1
 
-h is a transformer over the text's pieces, v one over the picture's patches, both looking everywhere (Radford et al., 2021,
-arXiv:2103.00020, after lucidrains/DALLE-pytorch, MIT). It is no density, so there is no log_prob: `scorer` makes what
-`rerank=` takes.
+h is a transformer over the text's pieces, v one over the picture's patches, both looking everywhere (Radford et al.,
+2021, arXiv:2103.00020, after lucidrains/DALLE-pytorch, MIT). It is no density, so there is no log_prob: `scorer` makes
+what `rerank=` takes.
 
     clip = zoo.load("clip.pt")
     dalle.condition(text=...).sample(4, best_of=16, rerank=clip_scorer(clip, "318 2068"))
@@ -71,8 +71,8 @@ class Clip(nn.Module):
 
     def pictures(self, images: Tensor) -> Tensor:
         """(B, C, H, H), in [0, 1] as the reference trains, to (B, D) of length 1."""
-        rows = images.unflatten(-1, (-1, self.patch)).unflatten(-3, (-1, self.patch))
-        cells = rows.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)  # (B, n, p p C)
+        rows = F.pixel_unshuffle(images, self.patch).flatten(2).mT  # (B, n, C p p)
+        cells = rows.reshape(*rows.shape[:2], images.shape[1], -1).mT.flatten(2)  # (B, n, p p C)
         hidden = self.picture_net(self.patches(cells) + self.picture_places)
         return F.normalize(self.picture_out(hidden.mean(1)), dim=-1)
 

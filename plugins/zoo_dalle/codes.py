@@ -70,7 +70,11 @@ class CodebookCodes(nn.Module):
                 f"groups = {groups} must be a power of 2 that divides the {codes} codes, or 0"
             )
         found = vectors_of(tokenizer, codes)
-        self._read = lambda: vectors_of(tokenizer, codes)
+
+        def read() -> Tensor:  # a function, so that copies of this module share the tokenizer
+            return vectors_of(tokenizer, codes)
+
+        self._read = read
         self.register_buffer("vectors", torch.empty(found.shape), persistent=False)
         self.inward = nn.Sequential(
             nn.Linear(found.shape[1], hidden), nn.GELU(), nn.Linear(hidden, width)
@@ -105,9 +109,10 @@ class CodebookCodes(nn.Module):
         if self.group is None:
             return found
         order = self.order.long()
-        inside = found[..., order].unflatten(-1, (self.groups, -1)).log_softmax(-1)
+        inside = found[..., order].view(*found.shape[:-1], self.groups, -1).log_softmax(-1)
         every = (inside + self.group(hidden).log_softmax(-1)[..., None]).flatten(-2)
-        return every[..., order.argsort()]
+        back: Tensor = every[..., order.argsort()]
+        return back
 
     def losses(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """-log p (N,) of tokens (N,) where the net knows `hidden` (N, C)."""
@@ -117,7 +122,7 @@ class CodebookCodes(nn.Module):
         place = order.argsort()[tokens]  # (N,)
         size = len(order) // self.groups
         group, inside = place // size, place % size
-        keys = self.keys()[order].unflatten(0, (self.groups, size))[group]  # (N, M, r)
+        keys = self.keys()[order].view(self.groups, size, -1)[group]  # (N, M, r)
         found = torch.bmm(keys, self.query(hidden)[..., None]).squeeze(-1)
         found = found + self.bias[order].view(self.groups, size)[group]
         of_group = F.cross_entropy(self.group(hidden), group, reduction="none")

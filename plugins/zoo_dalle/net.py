@@ -111,7 +111,8 @@ class DalleModel(nn.Module):
         x = self.image_codes.embed(tokens)
         if self.places is None:
             return x
-        return x + self.places(self.prefix + start, tokens.shape[1])
+        out: Tensor = x + self.places(self.prefix + start, tokens.shape[1])
+        return out
 
     def image_logits(self, hidden: Tensor) -> Tensor:
         """What comes next in the picture: (B, n, C) to (B, n, K)."""
@@ -226,7 +227,7 @@ def _made(
     given = prefix(asked, made.width, null)
     if picture and picture.get("part"):
         role = picture["part"]
-        fits(parts.get(role), f"the part {role!r}", given.grid, picture["codes"])  # type: ignore[union-attr, arg-type]
+        fits(parts.get(role), f"the part {role!r}", given.grid, picture["codes"])  # type: ignore[arg-type]
     for name, value, known in (
         ("heads", heads, ("separate", "shared")),
         ("embed", embed, ("learned", "codebook")),

@@ -90,8 +90,8 @@ class Picture(nn.Module):
     """Tokens of another picture as ids (B, h' w'), 0 .. K' - 1; K' everywhere is no picture, if `null`.
 
     `part` is the role of the tokenizer that makes them of a picture; without one, tokens must be given. With
-    `coordinates`, how many pixels wide a cell is, they say where in a larger picture this one is, from 0 to K' in raster
-    order (taming's CoordStage), and no picture is the whole of it.
+    `coordinates`, how many pixels wide a cell is, they say where in a larger picture this one is, from 0 to K' in
+    raster order (taming's CoordStage), and no picture is the whole of it.
     """
 
     asks: ClassVar[str] = "tokens"

@@ -62,13 +62,15 @@ class Block(nn.Module):
         """What becomes of the attention's output before it is added."""
         if self.sandwich:
             x = self.norm_attention_out(x)
-        return self.dropout(x * self.scale_attention if self.scaled else x)
+        out: Tensor = self.dropout(x * self.scale_attention if self.scaled else x)
+        return out
 
     def after_feed(self, x: Tensor) -> Tensor:
         """What becomes of the feed-forward's output before it is added."""
         if self.sandwich:
             x = self.norm_feed_out(x)
-        return self.dropout(x * self.scale_feed if self.scaled else x)
+        out: Tensor = self.dropout(x * self.scale_feed if self.scaled else x)
+        return out
 
 
 class Transformer(nn.Module):
@@ -120,7 +122,8 @@ class Transformer(nn.Module):
         views = {each: self._view(each, 0, length, allowed) for each in self.shape.patterns}
         both = (x, x)
         for block in self.blocks:
-            args = (block, *both, views[cast(Block, block).pattern])
+            block = cast(Block, block)
+            args = (block, *both, views[block.pattern])
             if self.shape.checkpoint and self.training and torch.is_grad_enabled():
                 both = checkpoint(self._block, *args, use_reentrant=False)
             else:

@@ -21,7 +21,9 @@ def main(data: str, pixels: int | None, split: str, size: int, out: Path) -> Non
     """Train a byte-pair vocabulary on a set's captions and write it for the `tokenizers` library."""
     captions = of_set(data, split, pixels)
     content = trained(captions, size)
-    out.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    out.write_text(
+        json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8"
+    )
     words = Vocabulary(content, 10**6)
     lengths = sorted(len(words.encode(each)) for each in captions)
     most, half = lengths[-1], lengths[len(lengths) // 2]

@@ -30,6 +30,7 @@ BENCHMARKS = {
     "pixels": ("sample a PixelCNN at 28 x 28 remembering activations, against recomputing", 5),
     "flows": ("RealNVP log_prob, sampling and training step against zuko", 15),
     "coding": ("entropy coding and decoding against compressai, bits against the entropy", 11),
+    "denoising": ("a U-Net step against diffusers and denoising-diffusion-pytorch", 9),
     "tokens": ("draw image tokens against DALLE-pytorch, transformers and the memory floor", 7),
     "training": ("a VQGAN training step against taming's", 9),
 }

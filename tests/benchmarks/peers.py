@@ -21,6 +21,7 @@ INSTALL = {
     "diffusers": "pip install diffusers",
     "zuko": "pip install zuko",
     "compressai": "pip install compressai",
+    "denoising_diffusion_pytorch": "pip install denoising-diffusion-pytorch",
     "transformers": "pip install transformers",
     "dalle_pytorch": "pip install --no-deps dalle-pytorch axial-positional-embedding rotary-embedding-torch einops",
 }

@@ -40,6 +40,7 @@ _PREFERRED = (
     "model.safetensors",
     "diffusion_pytorch_model.bin",
 )
+_DENOISERS = ("unet", "transformer")  # what a diffusers pipeline calls the net that denoises
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,10 @@ def _weights_in(folder: Path) -> Path:
     found = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in ENDINGS)
     if len(found) == 1:
         return found[0]
+    if not found and (folder / "model_index.json").is_file():
+        halves = [folder / name for name in _DENOISERS if (folder / name).is_dir()]
+        if len(halves) == 1:
+            return _weights_in(halves[0])
     what = ", ".join(p.name for p in found) if found else "none"
     raise ForeignError(
         f"{folder} should hold one weights file ({', '.join(ENDINGS)}); it holds {what}. "

@@ -12,6 +12,7 @@ import yaml
 from zoo.errors import ForeignError
 from zoo.foreign.unpickle import Inert
 
+SCHEDULER = "scheduler_config.json"
 _LIMIT = 4 * 2**20  # bytes; no configuration is longer
 _INSIDE = ("hyper_parameters", "hparams", "config", "args")
 
@@ -20,8 +21,9 @@ def beside(weights: Path) -> tuple[Path, dict[str, Any]] | None:
     """The configuration file next to `weights`, parsed: (path, contents), or None without one.
 
     In order: NAME.json|yaml|yml of the weights' own name, config.json|yaml|yml, model.yaml, then
-    taming's ../configs/*-project.yaml. Two candidates of the last kind: the newest by name. Raises
-    ForeignError for a file that is not JSON or YAML or not a mapping.
+    taming's ../configs/*-project.yaml. Two candidates of the last kind: the newest by name. A diffusers
+    model's scheduler, beside it or in the same pipeline, is added as `scheduler`. Raises ForeignError
+    for a file that is not JSON or YAML or not a mapping.
     """
     folder = weights.parent
     names = [f"{weights.stem}{ending}" for ending in (".json", ".yaml", ".yml")]
@@ -29,7 +31,20 @@ def beside(weights: Path) -> tuple[Path, dict[str, Any]] | None:
     found = [folder / name for name in names if (folder / name).is_file()]
     found += sorted(folder.glob("*-project.yaml"), reverse=True)
     found += sorted((folder.parent / "configs").glob("*-project.yaml"), reverse=True)
-    return (found[0], parse(found[0])) if found else None
+    if not found:
+        return None
+    options = parse(found[0])
+    return found[0], {**_scheduler(options, folder), **options}
+
+
+def _scheduler(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """{"scheduler": ...} of a diffusers model: beside it, or in the folder of its pipeline."""
+    if "_class_name" not in options:
+        return {}
+    places = [folder / SCHEDULER, folder / "scheduler" / SCHEDULER]
+    if (folder.parent / "model_index.json").is_file():
+        places.append(folder.parent / "scheduler" / SCHEDULER)
+    return next(({"scheduler": parse(place)} for place in places if place.is_file()), {})
 
 
 def parse(path: Path) -> dict[str, Any]:

@@ -72,7 +72,8 @@ def train(
     training, held_out = pictures(recipe, data)
     if accelerator.is_main_process:
         claim(run, recipe, step, resume)
-        config_files.copy(*configured(recipe, folder), run, "[model] config")
+        config, source = configured(recipe, folder)
+        config_files.copy(config, source, run, "[model] config")
     with left_alone(accelerator), Stop(accelerator, max_minutes) as stop:
         net, about = build(recipe, family, step == 0, folder)
         state = Run(recipe, where, family, net)

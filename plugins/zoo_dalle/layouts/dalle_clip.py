@@ -50,19 +50,19 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         ("visual_patch_size", patch),
     ):
         agree(name, config.get(name), found)
-    rename, transforms = dict(_NAMES), {}
+    rename, transforms = dict(_NAMES), dict[str, str]()
     sides = {}
     for theirs, ours, name in (
         ("text_", "text_net.", "text"),
         ("visual_", "picture_net.", "visual"),
     ):
-        found, changes, depth = blocks(keys, f"{theirs}transformer.", f"{ours}blocks.")
-        rename |= found
+        renamed, changes, depth = blocks(keys, f"{theirs}transformer.", f"{ours}blocks.")
+        rename |= renamed
         transforms |= changes
         agree(f"{name}_enc_depth", config.get(f"{name}_enc_depth"), depth)
         heads = int(config.get(f"{name}_heads", 8))
-        up = next(key for key in found if found[key].endswith("feed.up.weight"))
-        qkv = next(key for key in found if found[key].endswith("attention.qkv.weight"))
+        up = next(key for key in renamed if renamed[key].endswith("feed.up.weight"))
+        qkv = next(key for key in renamed if renamed[key].endswith("attention.qkv.weight"))
         if keys[qkv][0] % (3 * heads):
             raise ForeignError(
                 f"the configuration says {name}_heads is {heads}, which does not divide {keys[qkv][0] // 3} channels"

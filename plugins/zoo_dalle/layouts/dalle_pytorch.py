@@ -1,8 +1,8 @@
 """DALLE-pytorch's dalle.pt: `hparams`, `vae_params` and `weights`, the tokenizer's among them.
 
 The stream is <bos>, L text ids, T image tokens. <bos> is id 0's row, so it becomes our begin vector; an id 0 in a text
-becomes the pad of its position, as our texts have them already. Wrappers (`CachedAs`, `NonCached`, `PreShiftToken`) put a
-number of `fn.` before a layer, another one in other versions. Source: lucidrains/DALLE-pytorch, dalle_pytorch (MIT).
+becomes the pad of its position, as our texts have them already. Wrappers (`CachedAs`, `NonCached`, `PreShiftToken`) put
+a number of `fn.` before a layer, another one in other versions. Source: lucidrains/DALLE-pytorch, dalle_pytorch (MIT).
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         latent=grid,
         codes=codes,
         log_prob=EXACT,
-        notes="Its tokenizer (LlamaGen's VQ-16) is a file of its own: convert that too, and name it in this card's parts.",
+        notes="Its tokenizer (LlamaGen's VQ-16) is a file of its own: convert it too, and name it in the card's parts.",
     )
 
 

@@ -2,10 +2,11 @@
 
     z = [c_1 ... c_P, t_1 ... t_T],      x = E[z] + places
 
-One table E of V rows embeds both, and the head has V rows. What c is, the condition stage says: another VQ model's tokens
-(a map of classes, of depths), a class (Labelator), coordinates (CoordStage), a begin token (none, or `unconditional`), or
-tokens that another program makes (DummyCondStage). The condition stage and the first stage are in the file, and become
-parts. Source: Esser et al., arXiv:2012.09841; CompVis/taming-transformers, taming/models/cond_transformer.py (MIT).
+One table E of V rows embeds both, and the head has V rows. What c is, the condition stage says: another VQ model's
+tokens (a map of classes, of depths), a class (Labelator), coordinates (CoordStage), a begin token (none, or
+`unconditional`), or tokens that another program makes (DummyCondStage). The condition stage and the first
+stage are in the file, and become parts. Source: Esser et al., arXiv:2012.09841;
+CompVis/taming-transformers, taming/models/cond_transformer.py (MIT).
 """
 
 from __future__ import annotations

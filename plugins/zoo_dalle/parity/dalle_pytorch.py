@@ -30,9 +30,10 @@ class DalleRunner:
         tokenizer: Any = model.parts["tokenizer"].net
         text = padded(net, given["text"])
         with torch.no_grad():
-            seen = given["image_tokens"] if "image" not in given else None
-            images = None if seen is not None else given["image"] * 2 - 1
-            own = seen if images is None else tokenizer.tokens(images).flatten(1)
+            images = given["image"] * 2 - 1 if "image" in given else None
+            own = given["image_tokens"]
+            if images is not None:
+                own = tokenizer.tokens(images).flatten(1)
             rows = {
                 "logits_full": given["image_tokens"],
                 "logits_text_only": given["image_tokens"][:, :0],

@@ -29,8 +29,9 @@ class LlamaGenRunner:
         asked = Asked(given[:, None] if given.ndim == 1 else given[:, : net.prefix])
         with torch.no_grad():
             logits = net.logits(tokens, asked)
-            transformer = net.transformer
-            turned = torch.stack([transformer.cosine[:, 0::2], transformer.sine[:, 0::2]], -1)
+            cosine = cast(Tensor, net.transformer.cosine)
+            sine = cast(Tensor, net.transformer.sine)
+            turned = torch.stack([cosine[:, 0::2], sine[:, 0::2]], -1)
             hidden = net.hidden(tokens, asked)
             out = {
                 "logits": logits,

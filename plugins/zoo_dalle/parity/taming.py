@@ -1,7 +1,7 @@
 """taming's Net2NetTransformer: the first stage, the logits, and tokens drawn greedily.
 
-The reference takes any row of tokens, of its condition's or the picture's vocabulary in any place. So the embedding, the
-places and the head are read from the file as they are, whole; the blocks between them are the adopted model's.
+The reference takes any row of tokens, of its condition's or the picture's vocabulary in any place. So the embedding,
+the places and the head are read from the file as they are, whole; the blocks between them are the adopted model's.
 """
 
 from __future__ import annotations
