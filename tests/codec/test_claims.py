@@ -63,6 +63,13 @@ def test_sides_and_lanes_of_nothing(parts, chain, change):
         unpack(data, chain)
 
 
+@pytest.mark.parametrize("request_text", ["[1]", "{", "[" * 100_000])
+def test_conditions_that_are_none(parts, chain, request_text):
+    facts, coded = parts
+    with pytest.raises(CodecError, match="facts cannot be read"):
+        unpack(stream.write(replace(facts, request=request_text), coded), chain)
+
+
 def test_groups_without_end(make):
     model = make(LATENT, "latent")
     facts, coded = stream.read(zoo.compress(model, -torch.ones(2, 1, 8, 8)))

@@ -9,6 +9,7 @@ are truncation and bytes appended.
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def read(data: bytes) -> tuple[Facts, Coded]:
         words = reader.raw(reader.rest)
         block = inflated(block[1:]) if block[0] else block[1:]
         return _read(Reader(block), words, len(data))
-    except (IndexError, ValueError, UnicodeDecodeError, zlib.error) as error:
+    except (IndexError, ValueError, RecursionError, zlib.error) as error:
         raise CodecError(f"The archive's facts cannot be read: {error}.") from error
 
 
@@ -145,6 +146,8 @@ def _read(take: Reader, words: bytes, size: int) -> tuple[Facts, Coded]:
     model = take.text()
     weights = tuple(take.raw(SHA).hex() for _ in range(take.number()))
     fingerprint, request = take.raw(8), take.text()
+    if request and not isinstance(json.loads(request), dict):
+        raise ValueError(f"the condition {request[:40]!r} is no object of JSON")
     kind, alphabet, length, latents, channels, height, width = take.numbers(7)
     precision, bits, latent_bits, lanes = take.numbers(4)
     if precision != PRECISION:
