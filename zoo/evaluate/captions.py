@@ -69,6 +69,11 @@ class Choices:
         return [own, *(self.different[(first + step) % count] for step in steps)]
 
 
+def takes_text(card: Card) -> bool:
+    """Whether a card tells of a text-to-image model: by `text` in its config, or by its pipeline_tag."""
+    return "text" in card.config or card.pipeline_tag == "text-to-image"
+
+
 def tokens_of(card: Card, what: str) -> tuple[Density, int]:
     """What the card's log_prob is, and how many tokens a picture has.
 

@@ -10,7 +10,7 @@ import torch
 
 from zoo.errors import RequestError, Unsupported, listed, nearest
 from zoo.evaluate import fidelity
-from zoo.evaluate.captions import CaptionAccuracy, LogPerToken
+from zoo.evaluate.captions import CaptionAccuracy, LogPerToken, takes_text
 from zoo.evaluate.features import NAME, WIDTH, EfficientNetLite2
 from zoo.evaluate.frechet import Moments, distance_of
 from zoo.evaluate.gauge import Batch, Gauge, Reading
@@ -237,8 +237,7 @@ def codes_of(card: Card) -> int:
 def usual(card: Card) -> tuple[str, ...]:
     """The metrics that belong on the card of such a model."""
     if card.log_prob and card.log_prob.over == "tokens":
-        text = "text" in card.config or card.pipeline_tag == "text-to-image"
-        return ("log-p-per-token", "caption-accuracy") if text else ("nats",)
+        return ("log-p-per-token", "caption-accuracy") if takes_text(card) else ("nats",)
     if card.latent_kind == "tokens":
         return OF_TOKENS
     if card.log_prob:
