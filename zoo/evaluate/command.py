@@ -209,9 +209,10 @@ def run(
         from zoo.evaluate.copying import copying as compared
 
         beside = (Path(out).parent if out else found.folder if found else Path()) / COPIES
-        called_too = _called(training := open_set(data, "train", size), data, size, "train")
+        training = suited(open_set(data, "train", size), model.card, seed)
+        called_too = _called(training, data, size, "train")
         measured += compared(
-            model, pictures, suited(training, model.card, seed), count, batch_size, seed,
+            model, pictures, training, count, batch_size, seed,
             names=(called, called_too), command=f"{line} --copying", sheet=beside,
         )  # fmt: skip
         written.append(beside)
