@@ -41,8 +41,10 @@ def nearest(features: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
     Differences are taken before squares, so that an exact copy is at 0.
     """
     found = [
-        torch.cdist(rows, training, compute_mode="donot_use_mm_for_euclid_dist").min(1)
-        for rows in features.split(ROWS)
+        torch.cdist(
+            features[start : start + ROWS], training, compute_mode="donot_use_mm_for_euclid_dist"
+        ).min(1)
+        for start in range(0, len(features), ROWS)
     ]
     return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
 
