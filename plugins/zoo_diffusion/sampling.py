@@ -182,7 +182,7 @@ def denoiser(
         if limit is None and kept is None:
             return got
         x0 = got.x0 if limit is None else limit(got.x0)
-        if kept is not None:
+        if kept is not None and mask is not None:
             x0 = x0 * mask + kept
         return agreeing(got, x0, x, level)
 

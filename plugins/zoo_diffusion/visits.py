@@ -242,7 +242,7 @@ def beta_quantile(share: float, a: float = 0.6) -> float:
         for n in range(80):  # 2F1(a, 1 - a; a + 1; x), x <= 1/2
             term *= (a + n) * (1 - a + n) / ((a + 1 + n) * (n + 1)) * x
             total += term
-        return scale * x**a * total
+        return scale * float(x**a) * total
 
     low, high = 0.0, 0.5
     for _ in range(60):

@@ -209,7 +209,10 @@ def _moments(run: Run, x: Tensor, places: Tensor, clip: bool = True) -> dict[str
 
     def log_var(x: Tensor, step: Step) -> Tensor:
         found = denoise(x, step.at)
-        return torch.ones_like(x) * posterior.log_variance(found, step, run.process.variance)
+        every: Tensor = torch.ones_like(x) * posterior.log_variance(
+            found, step, run.process.variance
+        )
+        return every
 
     logs = run.each(x, places, log_var)
     variance = logs.exp()

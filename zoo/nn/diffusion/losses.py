@@ -64,7 +64,8 @@ def squares(
     """The weighted mean square (B,) of a net's answer about `level.noised(images, noise)`."""
     wanted = predictions.target(process.prediction, images, noise, level, process.data)
     error = (output[:, : images.shape[1]] - wanted).square()
-    return (error * weighted(kind, process, level, gamma)).flatten(1).mean(1)
+    out: Tensor = (error * weighted(kind, process, level, gamma)).flatten(1).mean(1)
+    return out
 
 
 def term(

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from math import copysign, cos, exp, log, pi
+from math import copysign, cos, exp, log, pi, sqrt
 
 import torch
 from torch import Tensor
@@ -82,7 +82,7 @@ def _sigmoid(t: float, low: float = -3.0, high: float = 3.0) -> float:
 def _laplace(t: float) -> float:
     half = -0.5 * copysign(1, 0.5 - t) * log(1 - 2 * abs(0.5 - t) + 1e-6)
     snr = exp(half)
-    return (snr / (1 + snr)) ** 0.5
+    return sqrt(snr / (1 + snr))
 
 
 CURVES: dict[str, Callable[[float], float]] = {

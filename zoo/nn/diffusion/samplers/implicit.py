@@ -13,6 +13,7 @@ Heun's rule is the trapezoid rule of dx = x_0 d alpha + e d sigma, the probabili
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import sqrt
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def fresh(at: Level, to: Level, eta: float) -> float:
     if not eta:
         return 0.0
     r = (to.sigma * at.alpha) / (at.sigma * to.alpha)
-    return eta * float(to.sigma) * float(max(1 - r * r, 0.0)) ** 0.5
+    return eta * float(to.sigma) * sqrt(max(1 - r * r, 0.0))
 
 
 def ddim(
