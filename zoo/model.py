@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 from zoo import config_files, rng, weights
 from zoo.bare import shapes_only
-from zoo.card import Card
+from zoo.card import Card, Density
 from zoo.checking import answered, images_for, latents_for
 from zoo.density import LogProb
 from zoo.errors import (
@@ -112,6 +112,18 @@ class Model:
         every = chain(self.net.parameters(), self.net.buffers())
         return next((each.dtype for each in every if each.is_floating_point()), torch.float32)
 
+    @property
+    def density(self) -> Density:
+        """What its log_prob means. Raises Unsupported where there is none, or the card does not say."""
+        if self.card.log_prob is None:
+            self.hooks.need("log_prob")
+            raise Unsupported(
+                f"The card of {self.card.title} does not say what its log_prob means "
+                "(zoo.log_prob: "
+                "kind and over), so it gives none."
+            )
+        return self.card.log_prob
+
     def condition(self, **request: Any) -> Model:
         """P(x) becomes P(x | request): a new model that shares this one's net; requests add up.
 
@@ -185,14 +197,7 @@ class Model:
         Raises Unsupported (also where the card does not say what the number would mean),
         ImageError.
         """
-        meaning = self.card.log_prob
-        if meaning is None:
-            self.hooks.need("log_prob")
-            raise Unsupported(
-                f"The card of {self.card.title} does not say what its log_prob means "
-                "(zoo.log_prob: "
-                "kind and over), so it gives none."
-            )
+        meaning = self.density
         taken = self._images(images)
         generator = generator or rng.generator(seed)
         nats = self._answer("log_prob", len(taken), images=taken, generator=generator)

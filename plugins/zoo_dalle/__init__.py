@@ -77,9 +77,7 @@ def sample(
 @hookimpl
 def log_prob(net: DalleModel, images: Tensor, cond: Asked | None) -> Tensor:
     """Log P (B,) in nats, exact, of the picture's tokens given the condition."""
-    from zoo_dalle import scoring
-
-    return scoring.log_prob(net, net.symbols(images), cond)
+    return net.log_likelihood(net.symbols(images), cond)
 
 
 @hookimpl

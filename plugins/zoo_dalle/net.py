@@ -173,6 +173,10 @@ class DalleModel(nn.Module):
         """p(t_k | t_<k, prefix) (B, T, K); each row sums to 1."""
         return scoring.log_tables(self, symbols, cond).exp()
 
+    def log_likelihood(self, symbols: Tensor, cond: Asked | None) -> Tensor:
+        """Log P (B,) in nats of tokens (B, T) given the condition."""
+        return scoring.log_prob(self, symbols, cond)
+
     def walk(self, count: int, cond: Asked | None) -> scoring.Walk:
         """The same one token at a time, with what was computed remembered."""
         return scoring.Walk(self, count, cond)

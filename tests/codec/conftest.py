@@ -58,3 +58,31 @@ def make(family):
 @pytest.fixture
 def chain(make):
     return make(CHAIN)
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+    """A model of tokens: tests/evaluate/words_family.py, 8 x 8 pictures as 2 x 2 colours given a text."""
+    facts = tmp_path / "site" / "zoo_words-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-words\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[zoo.families]\nwords = words_family\n")
+    monkeypatch.syspath_prepend(str(facts.parent))
+    monkeypatch.syspath_prepend(str(HERE.parent / "evaluate"))
+    monkeypatch.setenv("ZOO_PATH", str(tmp_path / "models"))
+    import words_family
+
+    import zoo
+    from zoo import plugins
+    from zoo.card import Card, Density
+    from zoo.model import Model
+
+    plugins.family.cache_clear()
+    card = Card(
+        name="words", family="words", version="1.0.0", config={}, image=(3, 8, 8), latent=(2, 2),
+        latent_kind="tokens", codes=4, license="mit", log_prob=Density("exact", "tokens"),
+        hooks=("condition", "encode", "decode", "sample", "log_prob"), body="# words\n",
+    )  # fmt: skip
+    Model(card, words_family.Words(), plugins.family("words")).save(tmp_path / "models" / "words")
+    yield zoo.load("words")
+    plugins.family.cache_clear()

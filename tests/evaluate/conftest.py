@@ -145,3 +145,23 @@ def blocks(tmp_path, monkeypatch):
     folder = tmp_path / "blocks"
     Model(card, net, plugins.family("blocks")).save(folder)
     return zoo.load(folder)
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+    """A loaded model of the family `words`: 8 x 8 pictures given a text, 2 x 2 tokens of 4 colours."""
+    import words_family
+
+    import zoo
+    from zoo import plugins
+    from zoo.card import Card, Density
+    from zoo.model import Model
+
+    installed("words", tmp_path, monkeypatch)
+    card = Card(
+        name="words", family="words", version="1.0.0", config={}, image=(3, 8, 8), latent=(2, 2),
+        latent_kind="tokens", codes=4, license="mit", log_prob=Density("exact", "tokens"),
+        hooks=("condition", "encode", "decode", "sample", "log_prob"), body="# words\n\nFour colours.\n",
+    )  # fmt: skip
+    Model(card, words_family.Words(), plugins.family("words")).save(tmp_path / "words")
+    return zoo.load(tmp_path / "words", dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""``zoo classify``: which label pictures have, by a generative model and Bayes' rule."""
+"""``zoo classify``: which label or caption pictures have, by a generative model and Bayes' rule."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from zoo.cli.pictures import batch_option, condition_option, load, picture_files, size_option
 from zoo.cli.terminal import json_option, placement_options, print_json
 from zoo.columns import columns
+from zoo.errors import RequestError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,16 +49,26 @@ class Labels(Numbers):
         return tuple(range(whole[0])) if len(whole) == 1 else whole
 
 
-@click.command(short_help="Say which label pictures have, by Bayes' rule.")
+@click.command(short_help="Say which label or caption pictures have, by Bayes' rule.")
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-m", "--model", required=True, help="A class-conditional model with log_prob.")
+@click.option(
+    "-m", "--model", required=True, help="A model with log_prob that takes labels or text."
+)
 @click.option(
     "--labels", type=Labels(), default=None,
     help="Labels to compare: 3,5,8, or how many there are: 10. [all that the card speaks of]",
 )  # fmt: skip
 @click.option(
+    "--captions", multiple=True, metavar="TEXT",
+    help="A caption to compare, in place of labels: --captions 'noto: red apple'. Repeatable.",
+)  # fmt: skip
+@click.option(
+    "--captions-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=None,
+    help="Captions to compare, one a line.",
+)  # fmt: skip
+@click.option(
     "--prior", type=Numbers(), default=None, metavar="W,W,...",
-    help="A weight for each label. [all equal]",
+    help="A weight for each label or caption. [all equal]",
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True)
 @size_option
@@ -70,6 +81,8 @@ def classify(
     pictures: tuple[Path, ...],
     model: str,
     labels: tuple[int, ...] | None,
+    captions: tuple[str, ...],
+    captions_file: Path | None,
     prior: tuple[float, ...] | None,
     top: int,
     size: int | None,
@@ -82,10 +95,13 @@ def classify(
 ) -> None:
     """Say which label PICTURES (files or folders) have: p(label | picture) by Bayes' rule.
 
-    The model's log_prob of the picture is taken given each label. Grey pictures are drawn black and
+    The model's log_prob of the picture is taken given each label, or each of the captions, among
+    which a model that takes text need not have been trained to choose. Grey pictures are drawn black and
     white, pixel by pixel, for a model of binary pixels.
     """
     files = picture_files(pictures)
+    texts = _texts(captions, captions_file)
+    called = "label" if texts is None else "caption"
     import zoo
     from zoo.images import Images
     from zoo.progress import progress
@@ -99,7 +115,7 @@ def classify(
         images = Images.read(some, channels, scaled).tensor
         if loaded.card.log_prob and loaded.card.log_prob.over == "binary pixels":
             images = _drawn(images, seed, start)
-        answer = zoo.classify(loaded, images, labels, prior, seed + start)
+        answer = zoo.classify(loaded, images, labels, prior, seed + start, texts)
         for file, each in zip(some, answer.probabilities.tolist(), strict=True):
             order = sorted(range(len(each)), key=lambda k: -each[k])
             rows.append(
@@ -128,10 +144,21 @@ def classify(
         ]
         for row in rows
     ]  # fmt: skip
-    click.echo(columns(["picture", "label", "probability", "then"], cells, right=("probability",)))
+    click.echo(columns(["picture", called, "probability", "then"], cells, right=("probability",)))
     kind, over = rows[0]["kind"], rows[0]["over"]
     no = "" if kind == "exact" else "; no posterior, as log_prob is no exact one"
     click.echo(f"by log_prob: {kind}, over {over}{no}")
+
+
+def _texts(captions: tuple[str, ...], file: Path | None) -> tuple[str, ...] | None:
+    """Captions given one by one, then those of a file, one a line; None for none at all."""
+    if file is None:
+        return captions or None
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{file} is not UTF-8 text (byte {error.start}): save it so.") from error
+    return (*captions, *(line.strip() for line in lines if line.strip()))
 
 
 def _drawn(images: Tensor, seed: int, start: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""``zoo compress`` and ``zoo decompress``: pictures to one archive without loss, and back."""
+"""``zoo compress`` and ``zoo decompress``: pictures to one archive, without loss unless asked, and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.cli.terminal import json_option, print_json, size_text
 from zoo.errors import RequestError
 
 
-@click.command(short_help="Compress pictures by a model's probabilities, without loss.")
+@click.command(short_help="Compress pictures by a model's probabilities, without loss by default.")
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-m", "--model", required=True, help="A model with exact probabilities or a bound.")
 @click.option(
@@ -29,6 +29,10 @@ from zoo.errors import RequestError
     "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Pictures at a time."
 )
 @click.option("--check", is_flag=True, help="Decompress again and compare before leaving.")
+@click.option(
+    "--lossy", is_flag=True,
+    help="For a model of tokens: keep these exactly, and of pictures what they decode to.",
+)  # fmt: skip
 @condition_option
 @click.option("--device", default=None, help="cpu, cuda, cuda:1, mps ... [cpu]")
 @json_option
@@ -39,6 +43,7 @@ def compress(
     lanes: int,
     batch: int,
     check: bool,
+    lossy: bool,
     conditions: tuple[str, ...],
     device: str | None,
     as_json: bool,
@@ -46,7 +51,8 @@ def compress(
     """Compress PICTURES (files or folders) into one archive, without loss.
 
     Any size; 8-bit RGB and grey, black and white. Pixels, sizes, modes and names are kept, metadata
-    are not.
+    are not. A model of tokens (text to image) keeps the tokens of pictures, not their pixels, so it
+    must be told --lossy; a caption makes them cheaper: -c text='noto: red apple'.
     """
     files = picture_files(pictures)
     twice = [
@@ -58,12 +64,13 @@ def compress(
             "archives of their own."
         )
     from zoo.codec import Picture, pack, unpack
+    from zoo.codec.tokens import tokenizer_of
     from zoo.hub import HF
 
     given = [Picture.open(file) for file in files]
     loaded = load(model, device, None, conditions)
     begun = time.perf_counter()
-    packed = pack(loaded, given, lanes, batch, model if model.startswith(HF) else None)
+    packed = pack(loaded, given, lanes, batch, model if model.startswith(HF) else None, lossy)
     seconds = time.perf_counter() - begun
     if check:
         unpack(packed.data, loaded)  # raises unless every checksum fits
@@ -71,7 +78,13 @@ def compress(
     out.write_bytes(packed.data)
     if as_json:
         print_json(
-            {"file": str(out), **packed.as_dict(), "seconds": seconds, "model": loaded.card.title}
+            {
+                "file": str(out),
+                **packed.as_dict(),
+                "lossy": lossy,
+                "seconds": seconds,
+                "model": loaded.card.title,
+            }
         )
         return
     ratio = packed.source_bytes / len(packed.data)
@@ -80,6 +93,11 @@ def compress(
         f"{packed.bits_per_dim:.3f} bits/dim), {ratio:.2f} times smaller than the files "
         f"({size_text(packed.source_bytes)})"
     )
+    if lossy:
+        click.echo(
+            f"lossy: {packed.tokens:,} tokens, {packed.payload / packed.tokens:.2f} bits each, come back "
+            f"exactly; the pictures come back as {tokenizer_of(loaded.card)} decodes them"
+        )
 
 
 @click.command(short_help="Bring compressed pictures back.")
@@ -102,7 +120,7 @@ def decompress(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Bring the pictures of an ARCHIVE back, exactly, as PNG files.
+    """Bring the pictures of an ARCHIVE back as PNG files, exactly if it was made without --lossy.
 
     The very model that compressed them is loaded; other weights are refused.
     """
@@ -123,9 +141,12 @@ def decompress(
             {"file": str(path), "size": list(each.size), "mode": each.mode}
             for path, each in zip(written, pictures, strict=True)
         ]
-        print_json({"model": facts.model, "pictures": rows})
+        print_json({"model": facts.model, "lossy": facts.lossy, "pictures": rows})
         return
-    click.echo(f"{len(pictures)} pictures -> {folder}, exact")
+    how = (
+        "as their tokens decode: these are exact, the pictures are not" if facts.lossy else "exact"
+    )
+    click.echo(f"{len(pictures)} pictures -> {folder}, {how}")
 
 
 def restored(name: str) -> str:

@@ -32,11 +32,15 @@ from zoo.errors import RequestError
     "--against", default=None, metavar="SET",
     help="Out-of-distribution scores: tell the pictures of SET from those of --data by log_prob.",
 )  # fmt: skip
+@click.option(
+    "--copying", is_flag=True,
+    help="How near samples are to training pictures, beside held-out ones; a sheet of the nearest.",
+)  # fmt: skip
 @condition_option
 @click.option("--write", is_flag=True, help="Put the numbers into the models' cards.")
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), default=None,
-    help="Where the sheet of --codecs goes. [beside the card]",
+    help="Where the sheet of --codecs goes; that of --copying beside it. [beside the card]",
 )  # fmt: skip
 @ray_option
 @json_option
@@ -53,6 +57,7 @@ def evaluate(
     codecs: bool,
     lossless: bool,
     against: str | None,
+    copying: bool,
     conditions: tuple[str, ...],
     write: bool,
     out: Path | None,
@@ -62,14 +67,16 @@ def evaluate(
     """Measure each MODEL on held-out pictures; several are put into one table.
 
     Metrics: psnr ssim lpips lpips-vgg fd codebook rate speed fd-samples, and of log_prob
-    bits-per-dim nats accuracy (of the classifier that Bayes' rule makes of it).
+    bits-per-dim nats accuracy (of the classifier that Bayes' rule makes of it); of text-to-image
+    models of tokens log-p-per-token and caption-accuracy (the right caption among 100), and of any
+    that take text fd-captions (of samples given the held-out captions).
     """
     from zoo.evaluate import run_all
 
     report = run_all(
         models, data=data, split=split, size=size, metrics=metrics or None, count=count,
         batch_size=batch, seed=seed, device=device, write=write, codecs=codecs, lossless=lossless,
-        against=against,
+        against=against, copying=copying,
         request=settings(conditions, "--condition"), out=out, ray=ray,
     )  # fmt: skip
     if as_json:

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.codec import autoregressive, bitsback
+from zoo.codec import autoregressive, bitsback, tokens
+from zoo.codec.claims import bearable, numbers
 from zoo.codec.coder import AUTOREGRESSIVE, LATENT, Coder, request_text
 from zoo.codec.intervals import Array
 from zoo.codec.pictures import Picture, images_of, pictures_of
 from zoo.codec.stream import CHECK, DIGEST, Facts, read, write
-from zoo.codec.tiles import Outside, Tile, cut, layout, pad_of, padded
+from zoo.codec.tiles import Outside, Tile, agree, cut, layout, pad_of, padded
+from zoo.codec.work import Known
 from zoo.errors import CodecError, RequestError, Unsupported, WeightsError, ZooError
 from zoo.images import Images
 
@@ -39,6 +41,7 @@ class Packed:
         payload: bits of the coded words; `told`: bytes of roundings told beside them, in number.
         ideal: -log2 p of all coded symbols under the model (bits-back: the bits of its bound).
         source_bytes: size of the files they came from; 0 where there were none.
+        tokens: how many were coded, of a model of tokens; 0 for one of pixels.
     """
 
     data: bytes
@@ -48,6 +51,7 @@ class Packed:
     told: int
     ideal: float
     source_bytes: int
+    tokens: int = 0
 
     @property
     def bits(self) -> int:
@@ -69,18 +73,21 @@ class Packed:
         }  # fmt: skip
 
 
-def compress(model: Model, images: Any, lanes: int = LANES, batch: int = BATCH) -> bytes:
-    """Pictures to an archive, without loss.
+def compress(
+    model: Model, images: Any, lanes: int = LANES, batch: int = BATCH, lossy: bool = False
+) -> bytes:
+    """Pictures to an archive, without loss unless `lossy`.
 
     images   a tensor (B, C, H, W) of 8-bit levels in [-1, 1], an array, PIL images, paths, or a
              list of these; sizes and modes may differ
     lanes    tiles that are decoded side by side: more is faster and takes more memory
     batch    pictures in one call of the net
+    lossy    must be said for a model of tokens: these come back exactly, the pictures as decoded
 
-    Raises Unsupported for a model without conditional probabilities, ImageError for a picture that
-    cannot be kept exactly.
+    Raises Unsupported for a model without conditional probabilities, RequestError for `lossy` where
+    nothing is lost or its lack where something is, ImageError for a picture that cannot be kept exactly.
     """
-    return pack(model, pictures_of(images), lanes, batch).data
+    return pack(model, pictures_of(images), lanes, batch, lossy=lossy).data
 
 
 def decompress(
@@ -100,6 +107,7 @@ def pack(
     lanes: int = LANES,
     batch: int = BATCH,
     reference: str | None = None,
+    lossy: bool = False,
 ) -> Packed:
     """Pictures to an archive.
 
@@ -112,6 +120,7 @@ def pack(
         )
     names = tuple(each.name for each in pictures) if any(each.name for each in pictures) else ()
     coder = Coder.of(model)
+    tokens.asked_rightly(coder.card, lossy)
     image = coder.card.image
     pixels = [each.channels(image[0], coder.binary, coder.card.title) for each in pictures]
     sizes = tuple(each.size for each in pictures)
@@ -120,29 +129,34 @@ def pack(
         for each, size in zip(pixels, sizes, strict=True)
     )
     tiles = layout(list(sizes), image)
-    images, symbols = _symbols(coder, pixels, tiles, pads, batch)
-    outside = Outside(coder)
-    for row, tile in zip(symbols, tiles, strict=True):
-        outside.check(row, tile, pads[tile.picture])
-    known = [outside.of(tile, pads[tile.picture]) for tile in tiles]
+    images, symbols = _symbols(coder, pixels, tiles, pads, batch, lossy)
+    known = _known(coder, tiles, pads, lossy)
+    for row, tile, each in zip(symbols, tiles, known, strict=True):
+        agree(coder, row, tile, each)
     if coder.kind == AUTOREGRESSIVE:
         coded = autoregressive.encode(coder, symbols, known, lanes, batch)
     else:
         coded = bitsback.encode(coder, images, symbols, known, lanes, batch)
-    digests = [each.digest() for each in pictures]
+    digests = (
+        _token_digests(symbols, tiles, sizes, [each.mode for each in pictures])
+        if lossy
+        else [each.digest() for each in pictures]
+    )
     facts = Facts(
-        model=reference or coder.card.title, weights=model.card.weights, fingerprint=coder.fingerprint,
+        model=reference or coder.card.title, weights=_weights(model), fingerprint=coder.fingerprint,
         request=request_text(model), kind=coder.kind, alphabet=coder.grid.alphabet,
         length=coder.length, latents=coder.latents, image=image, bits=coder.grid.bits,
         latent_bits=bitsback.BITS if coder.kind == LATENT else 0, lanes=lanes, sizes=sizes,
         modes=tuple(each.mode for each in pictures), names=names, pads=pads,
         checks=tuple(each[:CHECK] for each in digests),
-        contents=blake2b(b"".join(digests), digest_size=DIGEST).digest(),
+        contents=blake2b(b"".join(digests), digest_size=DIGEST).digest(), lossy=lossy,
     )  # fmt: skip
+    data = write(facts, coded)
+    bearable(numbers([(*size, 1) for size in sizes], image), len(data))
     return Packed(
-        write(facts, coded), len(pictures), sum(each.size for each in pixels),
+        data, len(pictures), sum(each.size for each in pixels),
         32 * len(coded.words), len(coded.doubts), coded.ideal,
-        sum(each.source_bytes for each in pictures),
+        sum(each.source_bytes for each in pictures), symbols.size if lossy else 0,
     )  # fmt: skip
 
 
@@ -150,9 +164,8 @@ def unpack(data: bytes, model: Model | None = None, batch: int = LANES) -> list[
     """An archive to its pictures. Raises as `decompress` does."""
     facts, coded = read(data)
     coder = _coder(facts, model)
-    outside = Outside(coder)
     tiles = layout(list(facts.sizes), facts.image)
-    known = [outside.of(tile, facts.pads[tile.picture]) for tile in tiles]
+    known = _known(coder, tiles, facts.pads, facts.lossy)
     if facts.kind == AUTOREGRESSIVE:
         symbols = autoregressive.decode(
             coder, coded.words, coded.doubts, known, facts.lanes, max(1, batch)
@@ -166,11 +179,15 @@ def unpack(data: bytes, model: Model | None = None, batch: int = LANES) -> list[
                 :, tile.top : tile.top + tile.height, tile.left : tile.left + tile.width
             ] = made[:, : tile.height, : tile.width]
     names = facts.names or ("",) * len(pixels)
+    back = tokens.near if facts.lossy else Picture.back
     made = [
-        Picture.back(each, mode, name)
-        for each, mode, name in zip(pixels, facts.modes, names, strict=True)
+        back(each, mode, name) for each, mode, name in zip(pixels, facts.modes, names, strict=True)
     ]
-    digests = [each.digest() for each in made]
+    digests = (
+        _token_digests(symbols, tiles, facts.sizes, facts.modes)
+        if facts.lossy
+        else [each.digest() for each in made]
+    )
     wrong = [n for n, each in enumerate(digests) if each[:CHECK] != facts.checks[n]]
     if wrong or blake2b(b"".join(digests), digest_size=DIGEST).digest() != facts.contents:
         first = (names[wrong[0]] or f"number {wrong[0]}") if wrong else "not to be told which"
@@ -183,11 +200,16 @@ def unpack(data: bytes, model: Model | None = None, batch: int = LANES) -> list[
 
 
 def _symbols(
-    coder: Coder, pixels: Sequence[Array], tiles: Sequence[Tile], pads: Sequence[bytes], batch: int
+    coder: Coder,
+    pixels: Sequence[Array],
+    tiles: Sequence[Tile],
+    pads: Sequence[bytes],
+    batch: int,
+    lossy: bool,
 ) -> tuple[Tensor, Array]:
     """Tiles uint8 (N, C, H, W) and their symbols (N, T).
 
-    Raises Unsupported if a picture's symbols do not give it back.
+    Raises Unsupported if a picture's symbols do not give it back, unless `lossy`.
     """
     image = coder.card.image
     images = torch.from_numpy(
@@ -198,6 +220,8 @@ def _symbols(
         with torch.no_grad():
             found = coder.net.symbols(coder.float64(images[part]))
         symbols[part] = found.cpu().numpy()
+        if lossy:
+            continue
         back = coder.pictures(symbols[part])
         if not torch.equal(back, images[part]):
             raise Unsupported(
@@ -221,10 +245,10 @@ def _coder(facts: Facts, model: Model | None) -> Coder:
                 f"cannot be loaded here: {error} Give the model yourself (-m, or model=) if it is "
                 "elsewhere."
             ) from error
-    if facts.weights != model.card.weights:
+    if facts.weights != _weights(model):
         raise WeightsError(
             f"The archive was made with {facts.model}, weights {_short(facts.weights)}; "
-            f"{model.card.title} here has weights {_short(model.card.weights)}. Only the very same "
+            f"{model.card.title} here has weights {_short(_weights(model))}. Only the very same "
             "weights decode it: load that version."
         )
     request = json.loads(facts.request) if facts.request else {}
@@ -247,6 +271,34 @@ def _coder(facts: Facts, model: Model | None) -> Coder:
             f"{model.card.title} here {here}: the family codes otherwise than it did then."
         )
     return coder
+
+
+def _known(coder: Coder, tiles: Sequence[Tile], pads: Sequence[bytes], lossy: bool) -> list[Known]:
+    """Symbols of each tile that need no bits, as they stand for what lies outside; none of tokens."""
+    if lossy:
+        return [None] * len(tiles)
+    outside = Outside(coder)
+    return [outside.of(tile, pads[tile.picture]) for tile in tiles]
+
+
+def _token_digests(
+    symbols: Array,
+    tiles: Sequence[Tile],
+    sizes: Sequence[tuple[int, int]],
+    modes: Sequence[str],
+) -> list[bytes]:
+    owner = np.array([tile.picture for tile in tiles])
+    cuts = np.searchsorted(owner, np.arange(1, len(sizes)))
+    rows = np.split(symbols, cuts)
+    return [
+        tokens.digest(mode, size, each) for mode, size, each in zip(modes, sizes, rows, strict=True)
+    ]
+
+
+def _weights(model: Model) -> tuple[str, ...]:
+    """sha256 of the files of a model's weights, then of its parts': the tokenizer's decode the tokens."""
+    parts = [each for _, part in sorted(model.parts.items()) for each in _weights(part)]
+    return (*model.card.weights, *parts)
 
 
 def _short(weights: tuple[str, ...]) -> str:

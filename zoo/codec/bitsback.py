@@ -88,9 +88,10 @@ def decode(coder: Coder, coded: Coded, known: Sequence[Known], batch: int) -> Ar
     first = initial(coder.latents)
     stack = Stack(np.concatenate([first[: coded.kept], coded.words]))
     symbols = np.stack([values_of(each, length) for each in known])
+    held = sum(size * times for size, times in coded.runs)
+    if held != count or not all(size and times for size, times in coded.runs):
+        raise CodecError(f"The stream's groups hold {held:,} tiles, its pictures {count:,}.")
     sizes = [size for size, times in coded.runs for _ in range(times)]
-    if sum(sizes) != count:
-        raise CodecError(f"The stream's groups hold {sum(sizes)} tiles, its pictures {count}.")
     end = count
     bar = iter(progress(range(count), label="decompress"))
     for size in reversed(sizes):

@@ -138,13 +138,13 @@ def kind_of(net: nn.Module) -> int | None:
 
 
 def able() -> list[str]:
-    """Names of the models on this machine whose nets can drive a coder."""
+    """Names of the models on this machine whose nets can drive a coder of pixels."""
     from zoo import hub, plugins
     from zoo.model import build
 
     found = set()
     for each in hub.installed([]):
-        if each.card.log_prob is None or each.card.parts:
+        if each.card.log_prob is None or each.card.log_prob.over == "tokens" or each.card.parts:
             continue
         try:
             net = build(plugins.family(each.card.family), each.card, {})

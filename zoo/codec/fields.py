@@ -37,7 +37,7 @@ class Writer:
 
 
 class Reader:
-    """Gives fields back. Every method raises IndexError beyond the end."""
+    """Gives fields back. Every method raises IndexError beyond the end, ValueError for what is no number or text."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -45,12 +45,13 @@ class Reader:
     def number(self) -> int:
         """Next number."""
         value = shift = 0
-        while True:
+        while shift < 70:
             byte = self.raw(1)[0]
             value |= (byte & 127) << shift
             if byte < 128:
                 return value
             shift += 7
+        raise ValueError("a number goes on beyond ten bytes")
 
     def numbers(self, count: int) -> tuple[int, ...]:
         """Next numbers."""

@@ -9,6 +9,7 @@ are truncation and bytes appended.
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from zoo.codec.claims import bearable, inflated, numbers
 from zoo.codec.fields import Reader, Writer
 from zoo.codec.intervals import PRECISION, Doubt
 from zoo.codec.pictures import MODES
@@ -28,7 +30,7 @@ VERSION = 1
 DIGEST = 16
 CHECK = 2  # bytes of a picture's digest that name it where it is wrong
 SHA = 32
-SAME, NAMED = 1, 2  # flags: all of one mode and size; pictures have names
+SAME, NAMED, LOSSY = 1, 2, 4  # flags: all of one mode and size; pictures have names; of tokens
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Facts:
 
     Attributes:
         model: name@version, or an hf: reference.
-        weights: sha256 of the weights' files, in hex.
+        weights: sha256 of the weights' files, in hex; then those of the model's parts.
         fingerprint: 8 bytes of the values of the weights in float64.
         request: the condition as JSON, "" for none.
         kind: AUTOREGRESSIVE or LATENT.
@@ -49,6 +51,7 @@ class Facts:
         pads: colour outside of each picture; b"" where its tiles fit.
         checks: CHECK bytes of each picture's digest.
         contents: BLAKE2b of all digests of pictures.
+        lossy: digests are of tokens, and pictures what these decode to (zoo.codec.tokens).
     """
 
     model: str
@@ -69,6 +72,7 @@ class Facts:
     pads: tuple[bytes, ...]
     checks: tuple[bytes, ...]
     contents: bytes
+    lossy: bool = False
 
 
 def write(facts: Facts, coded: Coded) -> bytes:
@@ -104,8 +108,9 @@ def read(data: bytes) -> tuple[Facts, Coded]:
         reader = Reader(body[len(MAGIC) + 1 :])
         block = reader.raw(reader.number())
         words = reader.raw(reader.rest)
-        return _read(Reader(zlib.decompress(block[1:], -15) if block[0] else block[1:]), words)
-    except (IndexError, ValueError, UnicodeDecodeError, zlib.error) as error:
+        block = inflated(block[1:]) if block[0] else block[1:]
+        return _read(Reader(block), words, len(data))
+    except (IndexError, ValueError, RecursionError, zlib.error) as error:
         raise CodecError(f"The archive's facts cannot be read: {error}.") from error
 
 
@@ -120,7 +125,8 @@ def _facts(facts: Facts, coded: Coded) -> bytes:
     out.number(facts.kind, facts.alphabet, facts.length, facts.latents, *facts.image)
     out.number(PRECISION, facts.bits, facts.latent_bits, facts.lanes)
     alike = len({*zip(facts.modes, facts.sizes, strict=True)}) == 1
-    out.number(len(facts.sizes), SAME * alike + NAMED * bool(facts.names))
+    flags = SAME * alike + NAMED * bool(facts.names) + LOSSY * facts.lossy
+    out.number(len(facts.sizes), flags)
     for mode, size in list(zip(facts.modes, facts.sizes, strict=True))[: 1 if alike else None]:
         out.number(MODES.index(mode), *size)
     for name in facts.names:
@@ -136,22 +142,31 @@ def _facts(facts: Facts, coded: Coded) -> bytes:
     return out.done()
 
 
-def _read(take: Reader, words: bytes) -> tuple[Facts, Coded]:
+def _read(take: Reader, words: bytes, size: int) -> tuple[Facts, Coded]:
     model = take.text()
     weights = tuple(take.raw(SHA).hex() for _ in range(take.number()))
     fingerprint, request = take.raw(8), take.text()
+    if request and not isinstance(json.loads(request), dict):
+        raise ValueError(f"the condition {request[:40]!r} is no object of JSON")
     kind, alphabet, length, latents, channels, height, width = take.numbers(7)
     precision, bits, latent_bits, lanes = take.numbers(4)
     if precision != PRECISION:
         raise CodecError(f"The archive counts 2^-{precision}, this genzoo 2^-{PRECISION}.")
     count, flags = take.numbers(2)
+    if flags & ~(SAME | NAMED | LOSSY):
+        raise ValueError(f"flags {flags} are of a later genzoo: install a newer one")
+    if not lanes or count * CHECK > take.rest:
+        raise ValueError(f"{count:,} pictures in {lanes} lanes do not fit {take.rest:,} bytes")
     shapes = [take.numbers(3) for _ in range(1 if flags & SAME else count)]
-    shapes = shapes * count if flags & SAME else shapes
+    image = (channels, height, width)
+    times = count if flags & SAME else 1
+    bearable(numbers([(shape[1], shape[2], times) for shape in shapes], image), size)
+    shapes = shapes * times
     sizes = tuple((shape[1], shape[2]) for shape in shapes)
     modes = tuple(MODES[shape[0]] for shape in shapes)
     names = tuple(take.text() for _ in range(count if flags & NAMED else 0))
-    image = (channels, height, width)
-    pads = tuple(take.raw(channels if padded(size, image) else 0) for size in sizes)
+    lossy = bool(flags & LOSSY)
+    pads = tuple(take.raw(channels if padded(each, image) else 0) for each in sizes)
     checks = tuple(take.raw(CHECK) for _ in range(count))
     contents = take.raw(DIGEST)
     kept = take.number()
@@ -165,7 +180,7 @@ def _read(take: Reader, words: bytes) -> tuple[Facts, Coded]:
         raise ValueError(f"{take.rest} bytes of facts and {len(words)} of words are left over")
     facts = Facts(
         model, weights, fingerprint, request, kind, alphabet, length, latents, image, bits,
-        latent_bits, lanes, sizes, modes, names, pads, checks, contents,
+        latent_bits, lanes, sizes, modes, names, pads, checks, contents, lossy,
     )  # fmt: skip
     made = np.frombuffer(words, "<u4").astype(np.uint32)
     return facts, Coded(made, tuple(doubts), 0.0, tuple((a, b) for a, b in runs), kept)

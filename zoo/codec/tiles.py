@@ -87,16 +87,6 @@ class Outside:
             self._found[key] = symbols[0], (symbols == symbols[:1]).all(0)
         return self._found[key]
 
-    def check(self, symbols: Array, tile: Tile, pad: bytes) -> None:
-        """Raise PluginError unless the symbols (T,) of a tile are the known ones where known."""
-        known = self.of(tile, pad)
-        if known is not None and (symbols != known[0])[known[1]].any():
-            raise PluginError(
-                f"{self._coder.who}: symbols that seemed to stand for the outside of a picture "
-                f"changed with its inside (tile of {tile.height}x{tile.width}). A symbol must "
-                "depend on few pixels or on all, for tiles to be padded."
-            )
-
     def _probes(self, tile: Tile, pad: bytes) -> Iterator[Array]:
         image = self._coder.card.image
         shape = (image[0], tile.height, tile.width)
@@ -111,3 +101,13 @@ class Outside:
                 noise = noise + (255 if number == 1 else 0)
             made[:, : tile.height, : tile.width] = noise
             yield made
+
+
+def agree(coder: Coder, symbols: Array, tile: Tile, known: Known) -> None:
+    """Raise PluginError unless the symbols (T,) of a tile are the known ones where known."""
+    if known is not None and (symbols != known[0])[known[1]].any():
+        raise PluginError(
+            f"{coder.who}: symbols that seemed to stand for the outside of a picture changed with "
+            f"its inside (tile of {tile.height}x{tile.width}). A symbol must depend on few pixels or "
+            "on all, for tiles to be padded."
+        )

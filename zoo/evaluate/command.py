@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zoo.evaluate.lossless import Lossless
     from zoo.model import Model
 
-SHEET = "codecs.png"
+SHEET, COPIES = "codecs.png", "copies.png"
 SECTION = """\
 ## Beside image codecs at the same bytes
 
@@ -115,6 +115,7 @@ def run(
     codecs: bool = False,
     lossless: bool = False,
     against: str | None = None,
+    copying: bool = False,
     request: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     ray: str | None = None,
@@ -140,6 +141,9 @@ def run(
         against: another set, whose pictures the model's log_prob is to tell from `data`'s: AUROC
             of its out-of-distribution scores (zoo.evaluate.out_of_distribution). Other metrics are then
             measured only if they are named.
+        copying: also measure how near samples are to the training split of `data`, beside held-out
+            pictures (zoo.evaluate.copying), and write a sheet of the nearest pairs. Other metrics are
+            then measured only if they are named.
         request: conditions of the model ({"importance": 500}); they stand in the metrics' names.
         out: where the sheet goes if it is not written beside the card.
         ray: "auto" or the address of a Ray cluster that does the model's work; see `zoo.bulk`.
@@ -172,7 +176,7 @@ def run(
     called = _called(pictures, data, size, split)
     line = command_line(str(name), data, split, size, metrics, count, seed, against, request)
     measured = []
-    if metrics or against is None:
+    if metrics or (against is None and not copying):
         spread = None
         if ray is not None:
             from zoo.evaluate.spread import Spread
@@ -200,6 +204,17 @@ def run(
     if codecs:
         beside = Path(out) if out else (found.folder if found else Path()) / SHEET
         rows, section = compare(model, pictures, count, beside, called, f"{line} --codecs")
+        written.append(beside)
+    if copying:
+        from zoo.evaluate.copying import copying as compared
+
+        beside = (Path(out).parent if out else found.folder if found else Path()) / COPIES
+        training = suited(open_set(data, "train", size), model.card, seed)
+        called_too = _called(training, data, size, "train")
+        measured += compared(
+            model, pictures, training, count, batch_size, seed,
+            names=(called, called_too), command=f"{line} --copying", sheet=beside,
+        )  # fmt: skip
         written.append(beside)
     archives: tuple[Lossless, ...] = ()
     beside_lossless = ""

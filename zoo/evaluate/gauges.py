@@ -10,6 +10,7 @@ import torch
 
 from zoo.errors import RequestError, Unsupported, listed, nearest
 from zoo.evaluate import fidelity
+from zoo.evaluate.captions import CaptionAccuracy, LogPerToken, takes_text
 from zoo.evaluate.features import NAME, WIDTH, EfficientNetLite2
 from zoo.evaluate.frechet import Moments, distance_of
 from zoo.evaluate.gauge import Batch, Gauge, Reading
@@ -100,8 +101,14 @@ class Perceptual:
         return [Reading(f"LPIPS ({self.net.net})", mean, "", se, {"version": "0.1"})]
 
 
+OF = {"rebuilt": "", "samples": " of samples", "pictured": " of samples given captions"}
+
+
 class Frechet:
-    """Frechet distance of the originals' features to those of reconstructions, or of samples."""
+    """Frechet distance of the originals' features to those of reconstructions, or of samples.
+
+    `of`: "rebuilt", "samples", or "pictured", a sample given each picture's caption.
+    """
 
     def __init__(self, card: Card, device: torch.device, of: str) -> None:
         self.needs, self.of = frozenset({of}), of
@@ -117,7 +124,7 @@ class Frechet:
 
     def readings(self) -> list[Reading]:
         """Give the distance, which depends on the count: too high from few pictures."""
-        name = f"FD-{NAME}" + (" of samples" if self.of == "samples" else "")
+        name = f"FD-{NAME}" + OF[self.of]
         note = {"features": "1280 pooled, 260 px bicubic", "bias": "too high from few pictures"}
         return [Reading(name, distance_of(self.real, self.made), "", None, note)]
 
@@ -204,12 +211,15 @@ GAUGES: dict[str, Callable[[Card, torch.device], Gauge]] = {
     "lpips-vgg": lambda card, device: Perceptual(card, device, "vgg"),
     "fd": lambda card, device: Frechet(card, device, "rebuilt"),
     "fd-samples": lambda card, device: Frechet(card, device, "samples"),
+    "fd-captions": lambda card, device: Frechet(card, device, "pictured"),
     "codebook": Codebook,
     "rate": Rate,
     "speed": Speed,
     "bits-per-dim": Likelihood,
     "nats": lambda card, device: Likelihood(card, device, only_nats=True),
     "accuracy": Accuracy,
+    "log-p-per-token": LogPerToken,
+    "caption-accuracy": CaptionAccuracy,
 }
 OF_TOKENS = ("psnr", "ssim", "lpips", "lpips-vgg", "fd", "codebook", "rate", "speed")
 
@@ -226,6 +236,8 @@ def codes_of(card: Card) -> int:
 
 def usual(card: Card) -> tuple[str, ...]:
     """The metrics that belong on the card of such a model."""
+    if card.log_prob and card.log_prob.over == "tokens":
+        return ("log-p-per-token", "caption-accuracy") if takes_text(card) else ("nats",)
     if card.latent_kind == "tokens":
         return OF_TOKENS
     if card.log_prob:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from torch import Tensor
 from zoo import bulk
 from zoo.data import Binarised
 from zoo.errors import DataError, RequestError
+from zoo.evaluate.captions import AMONG, Choices
 from zoo.evaluate.classifier import classify
+from zoo.evaluate.conditional import nats_given
 from zoo.evaluate.drawing import drawn
 from zoo.evaluate.gauge import Batch
 from zoo.evaluate.gauges import gauges_of, usual
@@ -77,6 +79,16 @@ def given_labels(data: Pictures, numbers: Sequence[int]) -> Tensor:
     return torch.tensor(labels)
 
 
+def captions_for(
+    data: Pictures, needs: frozenset[str]
+) -> Callable[[Sequence[int]], list[list[str]]]:
+    """What gives items of a set, by their numbers, the captions that gauges need. Raises DataError."""
+    if not needs & {"given", "pictured"}:
+        return lambda numbers: []
+    choices, among = Choices(data), AMONG if "among" in needs else 1
+    return lambda numbers: choices.rows(numbers, among)
+
+
 def _settle(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -99,10 +111,20 @@ def rebuilt(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
     return to_uint8(back).cpu(), latents
 
 
-def made(model: Model, pictures: Tensor, needs: frozenset[str], seed: int, first: int) -> Batch:
-    """What gauges need of the model's work on a batch whose first picture is number `first`."""
+def made(
+    model: Model,
+    pictures: Tensor,
+    needs: frozenset[str],
+    seed: int,
+    first: int,
+    captions: Sequence[Sequence[str]] = (),
+) -> Batch:
+    """What gauges need of the model's work on a batch whose first picture is number `first`.
+
+    `captions` are those to give each picture, its own first, where `given` or `pictured` is needed.
+    """
     images = from_uint8(pictures).to(model.device)
-    back = tokens = bits = nats = classes = samples = None
+    back = tokens = bits = nats = classes = samples = pictured = given = None
     begun = _settle(model.device)
     if "rebuilt" in needs:
         back, tokens = rebuilt(model, images)
@@ -114,10 +136,16 @@ def made(model: Model, pictures: Tensor, needs: frozenset[str], seed: int, first
         bits, nats = answer.bits_per_dim, answer.nats
     if "classes" in needs:
         classes = classify(model, images, seed=seed).best.cpu()
+    if "given" in needs:
+        given = nats_given(model, images, "text", captions, seed)
+    if "pictured" in needs:
+        told = model.condition(text=[row[0] for row in captions])
+        pictured = to_uint8(_plain(told.sample(len(pictures), seed=seed))).cpu()
     if "samples" in needs:
         samples = to_uint8(_plain(drawn(model, len(pictures), seed, first))).cpu()
     return Batch(
-        pictures, back, tokens, bits, nats, classes, samples=samples, seconds=seconds
+        pictures, back, tokens, bits, nats, classes, samples=samples, pictured=pictured, given=given,
+        seconds=seconds,
     )  # fmt: skip
 
 
@@ -178,11 +206,14 @@ def evaluate(
     needs: frozenset[str] = frozenset().union(*(gauge.needs for gauge in gauges))
     steps, numbers = -(-count // batch_size), spread(total, count)
     label = f"evaluating {model.name}"
+    choose = captions_for(data, needs)
 
     def here() -> Iterator[Batch]:
         for step, pictures in enumerate(progress(batches(data, count, batch_size), steps, label)):
             # Samples are numbered by (seed, place in the batch): another batch takes another seed.
-            yield made(model, pictures, needs, seed + step, step * batch_size)
+            start = step * batch_size
+            captions = choose(numbers[start : start + batch_size])
+            yield made(model, pictures, needs, seed + step, start, captions)
 
     results = here()
     if spread_over is not None:

@@ -41,18 +41,19 @@ class Spread:
     def open(self) -> Callable[[Step], Batch]:
         """Load the model and the set."""
         from zoo.data import open_set
-        from zoo.evaluate.measure import made, picture, suited
+        from zoo.evaluate.measure import captions_for, made, picture, suited
         from zoo.loading import load
 
         model = load(self.model, device=self.device)
         model = model.condition(**self.request) if self.request else model
         data = suited(open_set(self.data, self.split, self.size), model.card, self.seed)
+        choose = captions_for(data, self.needs)
 
         def work(step: Step) -> Batch:
             pictures = stack([picture(data[number]) for number in step.numbers])
             with inference_mode():
                 seed, first = self.seed + step.place, step.place * self.batch_size
-                found = made(model, pictures, self.needs, seed, first)
+                found = made(model, pictures, self.needs, seed, first, choose(step.numbers))
             return _on_cpu(found)
 
         return work

@@ -72,6 +72,15 @@ class Autoregressive(Symbols, Protocol):
 
 
 @runtime_checkable
+class Scored(Symbols, Protocol):
+    """p(x | c) of symbols that are known already, where finding them is the dear part (tokens)."""
+
+    def log_likelihood(self, symbols: Tensor, cond: Any) -> Tensor:
+        """Log p (B,) in nats of symbols (B, T) int64, what `log_prob` gives of their pictures."""
+        ...
+
+
+@runtime_checkable
 class LatentVariable(Symbols, Protocol):
     """p(x | c) = integral p(x | z, c) N(z; 0, I) dz with a Gaussian posterior q(z | x, c)."""
 
