@@ -128,7 +128,7 @@ def test_what_else_is_asked(shelf, asked, family):
 
 def test_families_that_are_not_here_yet_are_told_of(shelf):
     answer = recommend(pretrained=True, wants="control")
-    assert (answer.family, answer.model, answer.do) == ("ldm", None, "finetune")
+    assert (answer.family, answer.model, answer.do) == ("diffusion", None, "finetune")
     assert "No model here answers this rule (families: ldm, diffusion)" in answer.notes[0]
     assert "ControlNet" in answer.reason
     first = recommend(pretrained=True)
@@ -331,7 +331,7 @@ def test_the_recipe_is_written(shelf, tmp_path):
     assert out.read_text() == recommend(pretrained=True).recipe
     assert f"recipe -> {out}" in answer.stdout
     arguments = ["recommend", "--pretrained", "--for", "control", "-o", str(out)]
-    with pytest.raises(RequestError, match="no model of the family ldm with one is here"):
+    with pytest.raises(RequestError, match="no model of the family diffusion with one is here"):
         CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 

@@ -12,6 +12,7 @@ on one machine they do, on several through a shared folder. Results come back he
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
@@ -137,7 +138,7 @@ def _connected(address: str) -> tuple[Any, Callable[[], None]]:
         ray.init(
             address=None if address == "auto" else address,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
     except (ConnectionError, ValueError) as error:
         raise RequestError(

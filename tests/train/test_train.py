@@ -237,6 +237,7 @@ def test_vectors_are_not_decayed_and_strays_are_refused():
     net = toy.Coder()
     work = Work(net, toy.one_objective(net, {}), toy.family())
     (task,) = tasks(work, recipe())
+    optimize(task, dict(work.named_parameters()))
     decayed, kept = task.optimizer.param_groups
     assert (decayed["weight_decay"], kept["weight_decay"]) == (0.01, 0.0)
     assert {p.ndim for p in decayed["params"]} == {4}
