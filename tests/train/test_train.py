@@ -16,7 +16,7 @@ from zoo.hookspecs import hookimpl
 from zoo.train import Objective, RecipeError, checkpoint, load_recipe, train
 from zoo.train.recipe import Optimizer, Schedule
 from zoo.train.schedule import scale
-from zoo.train.work import Work, divided, sow, tasks
+from zoo.train.work import Work, divided, optimize, sow, tasks
 
 
 def test_a_run_learns_and_tells(tmp_path):
