@@ -1,13 +1,14 @@
 """From a name to a card and a folder with its files.
 
 A name is one of
-    vqgan-f16, vqgan-f16@1.0.0     a model of the folders in ZOO_PATH, the embedded folder, or the
-                                   store, in that order
-    hf:org/repo, hf:org/repo@rev   a repository of the hub that HF_ENDPOINT names (see
-                                   `zoo.hub.remote`)
-    a folder                       laid out like a hub repository: README.md (the card) and its
-    files
-A stranger's checkpoint file or folder is no model yet: `zoo.adopt` makes it one.
+    vqgan-f16, vqgan-f16@1.0.0     a model of the folders in ZOO_PATH, the embedded folder, or those
+                                   saved in the store, in that order
+    org/repo, org/repo@1.0.0       a repository: what was pulled of it, then the hubs of ZOO_HUBS
+    hf:org/repo, hf:org/repo@rev   a repository of one hub (see `zoo.hub.address`)
+    a folder                       laid out like a hub repository: README.md (the card) and its files
+A pulled model answers to its repository's name alone, so nobody's repository can stand in for a
+model that ships with the package. A stranger's checkpoint file or folder is no model yet:
+`zoo.convert` makes it one.
 """
 
 from __future__ import annotations
@@ -21,12 +22,21 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from zoo.card import README, Card, reference, version_key
-from zoo.errors import CardError, UnknownModel, UnknownVersion, listed, nearest
+from zoo.errors import (
+    CardError,
+    HubError,
+    UnknownModel,
+    UnknownVersion,
+    ZooError,
+    listed,
+    nearest,
+)
 from zoo.hub import embedded
+from zoo.hub.address import is_address, is_repository
 from zoo.hub.home import extra
 from zoo.hub.home import models as models
+from zoo.hub.store import Origin, card_of, kept
 
-HF = "hf:"
 _CARD = re.compile(rb"^zoo:", re.MULTILINE)  # a README with our block is a card, even a broken one
 
 
@@ -37,6 +47,12 @@ class Found:
     card: Card
     folder: Path
     source: str  # "embedded", "store", "ZOO_PATH", "folder" or "hf:org/repo@revision"
+    origin: Origin | None = None  # of one that was pulled
+
+    @property
+    def name(self) -> str:
+        """What it is called, without its version: the card's name, or org/repo."""
+        return self.origin.repository if self.origin else self.card.name
 
 
 def resolve(name: str | os.PathLike[str], version: str | None = None) -> Found:
@@ -47,11 +63,13 @@ def resolve(name: str | os.PathLike[str], version: str | None = None) -> Found:
     Raises UnknownModel or UnknownVersion saying what exists, CardError, HubError.
     """
     text = os.fspath(name)
-    if text.startswith(HF):
-        from zoo.hub import remote
+    by_name = not isinstance(name, os.PathLike)
+    if by_name and (is_address(text) or is_repository(text)):
+        from zoo.hub.pulling import find
 
-        return remote.resolve(text.removeprefix(HF), version)
-    if is_path(text) or isinstance(name, os.PathLike):
+        found_there = find(text, version)
+        return _pulled(found_there.card, found_there.folder, found_there.origin)
+    if is_path(text) or not by_name:
         return _folder(Path(text).expanduser(), version)
     wanted, given = reference(text)
     if version and given and version != given:
@@ -67,8 +85,8 @@ def resolve(name: str | os.PathLike[str], version: str | None = None) -> Found:
         torn = "".join(f" Unreadable: {each}" for each in broken)
         raise UnknownModel(
             f"There is no model {wanted!r}.{nearest(wanted, names)}{here} Known here: "
-            f"{listed(names)}. A hub repository is named hf:org/repo, a folder by a path with a "
-            f"slash.{torn}"
+            f"{listed(names)}. A repository is named org/repo or hf:org/repo, a folder by a path with "
+            f"a slash.{torn}"
         )
     if version is None:
         return newest(found)
@@ -113,6 +131,27 @@ def installed(broken: list[CardError] | None = None) -> Iterator[Found]:
                     broken.append(error)
 
 
+def pulled(broken: list[ZooError] | None = None) -> Iterator[Found]:
+    """All models that were pulled from hubs, in whichever store they lie.
+
+    What cannot be read is appended to `broken`, or warned of where that is not given.
+    """
+    for folder, origin in kept():
+        try:
+            if not isinstance(origin, Origin):
+                raise origin
+            yield _pulled(card_of(folder, origin), folder, origin)
+        except (CardError, HubError) as error:
+            if broken is None:
+                warnings.warn(f"A model was left out: {error}", stacklevel=2)
+            else:
+                broken.append(error)
+
+
+def _pulled(card: Card, folder: Path, origin: Origin) -> Found:
+    return Found(card, folder, str(origin), origin)
+
+
 def names(
     pattern: str = "*",
     *,
@@ -128,7 +167,7 @@ def names(
     `pattern` and the texts may hold wildcards (`vqgan*`); `task` is a pipeline tag of the hub
     ("text-to-image"), `max_bytes` the size of all files together.
     """
-    return sorted({each.card.name for each in cards(pattern, family, license, task, max_bytes)})
+    return sorted({each.name for each in cards(pattern, family, license, task, max_bytes)})
 
 
 def cards(
@@ -140,14 +179,15 @@ def cards(
 ) -> list[Found]:
     """What `names` names: one model each, in its newest version, sorted by name."""
     versions: dict[str, list[Found]] = {}
-    for each in installed():
-        versions.setdefault(each.card.name, []).append(each)
+    for each in (*installed(), *pulled()):
+        versions.setdefault(each.name, []).append(each)
     chosen = [newest(versions[name]) for name in sorted(versions)]
-    wanted = [(pattern, "name"), (family, "family"), (license, "license"), (task, "pipeline_tag")]
+    wanted = [(family, "family"), (license, "license"), (task, "pipeline_tag")]
     return [
         each
         for each in chosen
-        if all(
+        if fnmatchcase(each.name, pattern)
+        and all(
             mask is None or fnmatchcase(getattr(each.card, key) or "", mask) for mask, key in wanted
         )
         and (max_bytes is None or each.card.bytes <= max_bytes)
@@ -171,7 +211,8 @@ def is_path(text: str) -> bool:
 def is_foreign(name: str | os.PathLike[str]) -> bool:
     """Whether a name is the path of a stranger's checkpoint: a file, or a folder without a card."""
     text = os.fspath(name)
-    if text.startswith(HF) or not (is_path(text) or isinstance(name, os.PathLike)):
+    by_name = not isinstance(name, os.PathLike)
+    if by_name and (not is_path(text) or is_address(text) or is_repository(text)):
         return False
     path = Path(text).expanduser()
     if path.is_dir():
@@ -187,7 +228,9 @@ def _folder(folder: Path, version: str | None) -> Found:
         hint = nearest(folder.name, beside) or (
             "" if beside else f" The folder {parent} does not exist either."
         )
-        raise UnknownModel(f"{folder} does not exist.{hint} A hub repository is named hf:org/repo.")
+        raise UnknownModel(
+            f"{folder} does not exist.{hint} A repository is named org/repo or hf:org/repo."
+        )
     if not (folder / README).is_file():
         raise UnknownModel(f"{folder} holds no {README}, so it is no folder of a model.")
     card = Card.read(folder)

@@ -15,13 +15,21 @@ def home() -> Path:
     return (Path(cache).expanduser() if cache else Path.home() / ".cache") / "genzoo"
 
 
+def stores() -> list[Path]:
+    """The store, then those of ZOO_SHARED, which are read and never written."""
+    return [home(), *_folders("ZOO_SHARED")]
+
+
 def models() -> Path:
-    """Fetched and converted models, one folder each: NAME@VERSION."""
+    """Converted and saved models, one folder each: NAME@VERSION."""
     return home() / "models"
 
 
 def extra() -> list[Path]:
     """The folders of ZOO_PATH, which go before all others; each holds folders of models."""
-    return [
-        Path(each).expanduser() for each in os.environ.get("ZOO_PATH", "").split(os.pathsep) if each
-    ]
+    return _folders("ZOO_PATH")
+
+
+def _folders(variable: str) -> list[Path]:
+    given = os.environ.get(variable, "").split(os.pathsep)
+    return [Path(each).expanduser() for each in given if each]
