@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 import zoo
 from zoo import hookimpl, plugins
 from zoo.adoption import Adoption
-from zoo.errors import ForeignError, PluginError, WeightsError
+from zoo.errors import ForeignError, PluginError, UnknownFamily, WeightsError
 from zoo.weights import read
 
 STATE = {
@@ -58,9 +58,9 @@ def install(monkeypatch):
         made = {
             name: plugins.register(name, plugin, f"zoo-{name} 1") for name, plugin in found.items()
         }
-        for module in ("zoo.foreign_models", "zoo.loading"):
+        for module in ("zoo.recognition", "zoo.loading"):
             monkeypatch.setattr(f"{module}.family", made.get)
-        monkeypatch.setattr("zoo.foreign_models.families", lambda: sorted(made))
+        monkeypatch.setattr("zoo.recognition.families", lambda: sorted(made))
 
     return install
 
@@ -118,9 +118,20 @@ def test_nobody_knows_it(install, checkpoint):
 
 def test_two_families_claim_it(install, checkpoint):
     install(one=Conv(), two=Conv(layout="flax-2d"))
-    words = r"one \(zoo-one 1: flax-conv\) and two \(zoo-two 1: flax-2d\) all claim"
+    words = r"one \(zoo-one 1: flax-conv\) and two \(zoo-two 1: flax-2d\) all claim .*family='one'"
     with pytest.raises(ForeignError, match=words):
         zoo.load(checkpoint)
+    assert zoo.load(checkpoint, family="two").card.source["layout"] == "flax-2d"
+
+
+def test_a_family_that_is_not_installed(checkpoint):
+    with pytest.raises(UnknownFamily, match="three"):
+        zoo.load(checkpoint, family="three")
+
+
+def test_a_model_of_the_zoo_says_its_family_itself():
+    with pytest.raises(UnknownFamily, match="is for other projects' checkpoints"):
+        zoo.load("vqgan-f16", family="vq")
 
 
 @pytest.mark.parametrize(
@@ -147,10 +158,45 @@ def test_an_adoption_that_does_not_add_up(install, checkpoint, changes, error, w
         zoo.load(checkpoint)
 
 
-def test_an_answer_that_is_no_adoption(install, checkpoint):
-    install(odd=SimpleNamespace(build=hookimpl(lambda config: 1), adopt=hookimpl(lambda keys: {})))
-    with pytest.raises(PluginError, match=r"zoo-odd 1: adopt answered dict, not a zoo\.Adoption"):
+def test_a_tensor_that_is_not_wanted_is_left_out_if_it_is_named(install, checkpoint, tmp_path):
+    install(conv=Conv(dropped=()))
+    with pytest.raises(ForeignError, match=r"loss\.logvar.*drop=\[\.\.\.\], `zoo convert --drop`"):
         zoo.load(checkpoint)
+    assert zoo.load(checkpoint, drop=["loss.*"]).net.bias.tolist() == [1, 1, 1]
+    folder = zoo.convert(checkpoint, "less", tmp_path / "less", drop=["loss.logvar"])
+    assert set(read(folder / "model.safetensors")) == {"weight", "bias"}
+    with pytest.raises(ForeignError, match=r"has no tensor 'los\.\*' to leave out; it has loss"):
+        zoo.load(checkpoint, drop=["los.*"])
+    with pytest.raises(ForeignError, match="is a model of the zoo, whose weights its card"):
+        zoo.load(folder, drop=["loss.*"])
+
+
+def broken_families():
+    def stumbles(keys):
+        raise KeyError("encoder.0")
+
+    return {
+        "odd": SimpleNamespace(build=hookimpl(lambda config: 1), adopt=hookimpl(lambda keys: {})),
+        "stumbling": SimpleNamespace(build=hookimpl(lambda config: 1), adopt=hookimpl(stumbles)),
+    }
+
+
+BROKEN = (
+    r"zoo-odd 1: adopt answered dict, not a zoo\.Adoption.*"
+    r"zoo-stumbling 1: adopt of the family 'stumbling' raised KeyError: 'encoder\.0'"
+)
+
+
+def test_answers_that_are_no_adoption_are_named(install, checkpoint):
+    install(**broken_families())
+    with pytest.raises(ForeignError, match=f"no installed family .* Broken: {BROKEN}"):
+        zoo.load(checkpoint)
+
+
+def test_a_broken_family_keeps_no_other_from_answering(install, checkpoint):
+    install(conv=Conv(), **broken_families())
+    with pytest.warns(UserWarning, match=f"A family was not asked: {BROKEN}"):
+        assert zoo.load(checkpoint).family == "conv"
 
 
 def test_weights_that_are_not_finite(install, checkpoint):

@@ -6,11 +6,15 @@ shapes and the config; what it answers (`zoo.adoption.Adoption`) says how the te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import atexit
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,7 +24,8 @@ from zoo.adoption import TRANSFORMS, Adoption, Within
 from zoo.card import HOOKS, README, Card, Density
 from zoo.errors import ForeignError, PluginError, listed
 from zoo.model import Device, Model, build
-from zoo.plugins import Family, families, family
+from zoo.plugins import Family
+from zoo.recognition import claimed, recognise
 
 if TYPE_CHECKING:
     from zoo.foreign import Foreign
@@ -30,6 +35,7 @@ _TRANSFORM: Mapping[str, Callable[[Tensor], Tensor]] = {
     "unsqueeze-conv": lambda tensor: tensor[:, :, None, None],
     "transpose": lambda tensor: tensor.t(),
     "hwio": lambda tensor: tensor.permute(3, 2, 0, 1),
+    "stacked": lambda tensor: tensor.transpose(1, 2).flatten(0, 1),
     "flatten": lambda tensor: tensor.flatten(),
     "rows": lambda tensor: tensor.reshape(-1, tensor.shape[-1]),
 }
@@ -43,14 +49,17 @@ def convert(
     license: str = "unknown",
     version: str = "1.0.0",
     dtype: torch.dtype | None = None,
+    family: str | None = None,
+    drop: Sequence[str] = (),
 ) -> Path:
     """Make a stranger's checkpoint a model of the zoo: a folder with a card and safetensors.
 
     Without `out` it goes to the store, so that `zoo.load(name)` finds it. `license` is the
     checkpoint's own, as the hub names it. Weights are stored in the type they have, or in `dtype`.
+    `family` is which to ask, where several know the checkpoint.
     A part that is in the same file (a DALL-E's tokenizer) becomes a model of its own, NAME-ROLE, in
-    a folder beside. Raises ForeignError, WeightsError, CardError (a name that
-    cannot be one).
+    a folder beside. `drop` as for `zoo.load`. Raises ForeignError, WeightsError, CardError (a name
+    that cannot be one).
     """
     path = Path(path)
     folder = Path(out) if out is not None else hub.models() / f"{name}@{version}"
@@ -64,7 +73,7 @@ def convert(
         source = {**(model.card.source or {}), **facts}
         saving.save(model, folder, {"source": source}, state if dtype is None else None)
 
-    found, states = _adopted(path, name, version, license, None, dtype)
+    found, states = _adopted(path, name, version, license, None, dtype, family, drop)
     for role, part in found.parts.items():
         beside = folder.parent / part.card.title
         if (beside / README).exists():
@@ -77,63 +86,17 @@ def convert(
     return folder
 
 
-def load_foreign(path: Path, device: Device = None, dtype: torch.dtype | None = None) -> Model:
-    """A stranger's checkpoint as a Model. Raises ForeignError, WeightsError."""
+def load_foreign(
+    path: Path,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
+    family: str | None = None,
+    drop: Sequence[str] = (),
+) -> Model:
+    """A stranger's checkpoint as a Model, `family` and `drop` as for `zoo.load`. Raises as it does."""
     letters = (each if each.isalnum() and each.isascii() else "-" for each in path.stem.lower())
     name = "".join(letters).strip("-") or "checkpoint"
-    return _adopted(path, name, "0.0.0", "unknown", device, dtype)[0]
-
-
-def recognise(path: Path) -> tuple[Foreign, Family, Adoption]:
-    """The opened checkpoint, the family that knows it, and what it says.
-
-    Raises ForeignError unless exactly one does.
-    """
-    from zoo.foreign import open_checkpoint
-
-    foreign = open_checkpoint(path)
-    return foreign, *claimed(foreign, str(path))
-
-
-def claimed(foreign: Foreign, where: str) -> tuple[Family, Adoption]:
-    """The family that knows an opened checkpoint, and what it says of it.
-
-    Raises ForeignError unless exactly one does.
-    """
-    said: list[tuple[Family, Adoption]] = []
-    asked = []
-    for name in families():
-        hooks = family(name)
-        if "adopt" not in hooks.hooks:
-            continue
-        asked.append(name)
-        adoption = hooks.call("adopt", keys=foreign.keys, config=foreign.config)
-        if adoption is None:
-            continue
-        if not isinstance(adoption, Adoption):
-            raise PluginError(
-                f"{hooks.distribution}: adopt answered {type(adoption).__name__}, not a "
-                "zoo.Adoption."
-            )
-        said.append((hooks, adoption))
-    if not said:
-        raise ForeignError(
-            f"{where}: no installed family recognises this checkpoint (asked: {listed(asked)}). It "
-            f"holds {len(foreign.keys)} tensors: {listed(foreign.keys, 4)}"
-            + (
-                "."
-                if foreign.config
-                else "; it came without a config: put its config.json or .yaml beside it."
-            )
-        )
-    if len(said) > 1:
-        both = " and ".join(
-            f"{hooks.name} ({hooks.distribution}: {each.layout})" for hooks, each in said
-        )
-        raise ForeignError(
-            f"{where}: {both} all claim this checkpoint. Uninstall one, or report it to its author."
-        )
-    return said[0]
+    return _adopted(path, name, "0.0.0", "unknown", device, dtype, family, drop)[0]
 
 
 def inside(foreign: Foreign, part: Within) -> Foreign:
@@ -182,6 +145,7 @@ def renamed(foreign: Foreign, adoption: Adoption, where: str) -> dict[str, Tenso
             f"{where}: the layout {adoption.layout!r} does not account for every tensor: "
             f"{len(over)} unknown in the file ({listed(over, 6)}), {len(absent)} that should be "
             f"there are not ({listed(absent, 6)})."
+            + (" To leave out what you name: drop=[...], `zoo convert --drop`." if over else "")
         )
     tensors, state = foreign.tensors(), {}
 
@@ -211,12 +175,14 @@ def _adopted(
     license: str,
     device: Device,
     dtype: torch.dtype | None,
+    family: str | None,
+    drop: Sequence[str],
 ) -> tuple[Model, dict[str, dict[str, Tensor]]]:
     """The checkpoint as a model, and its tensors under our names as they were stored.
 
     The tensors are those of the model itself under "", and of each of its parts under its role.
     """
-    foreign, hooks, adoption = recognise(path)
+    foreign, hooks, adoption = recognise(path, family, drop)
     states: dict[str, dict[str, Tensor]] = {}
 
     def made(
@@ -225,13 +191,17 @@ def _adopted(
         called, where = (f"{name}-{role}", f"{path} ({role})") if role else (name, str(path))
         card = _card(hooks, adoption, called, version, license, path)
         card = replace(card, parts={each: part.card.title for each, part in parts.items()})
-        net = build(hooks, card, parts)
+        folder = _laid_out(adoption.files) if adoption.files else None
+        if folder is not None:
+            files = {each: saving.described(folder / each) for each in adoption.files}
+            card = replace(card, files=files)
+        net = build(hooks, card, parts, folder=folder)
         state = renamed(foreign, adoption, where)
         weights.refuse_not_finite(state, where)
         place = torch.device(device) if device is not None else torch.get_default_device()
         weights.assign(net, state, where, dtype, place)
         states[role] = state
-        return Model(card, net, hooks, dict(parts))
+        return Model(card, net, hooks, dict(parts), folder=folder)
 
     parts = {}
     for role, within in adoption.parts.items():
@@ -239,6 +209,15 @@ def _adopted(
         theirs, said = claimed(inner, f"{path} ({role})")
         parts[role] = made(inner, theirs, sized(said, within.size), role, {})
     return made(foreign, hooks, adoption, "", parts), states
+
+
+def _laid_out(files: Mapping[str, Any]) -> Path:
+    """A folder with the files of a card that lies nowhere else; it is gone when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="zoo-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return folder
 
 
 def _card(
@@ -259,6 +238,7 @@ def _card(
         latent_kind=kind,
         codes=codes,
         multiple=adoption.multiple,
+        sampling=adoption.sampling,
         hooks=tuple(each for each in HOOKS if each in able and each not in unmeant),
         log_prob=Density(**adoption.log_prob) if adoption.log_prob else None,
         source={"layout": adoption.layout, "file": path.name},

@@ -1,25 +1,28 @@
 """Strangers' checkpoints, read without running anything that they say.
 
-`open_checkpoint(path)` takes a file (safetensors, or what torch.save has ever written: .ckpt .pt
-.pth .pkl .bin) or a folder (a diffusers model folder, or any folder with one weights file) and
-gives names, shapes, tensors and the configuration as plain data. Pickles go through
-`zoo.foreign.unpickle`, which can rebuild tensors only; numbers are memory-mapped, keep their type
-(float16 stays float16) and cost nothing until touched.
+`open_checkpoint(path)` takes a file (safetensors, what torch.save has ever written: .ckpt .pt
+.pth .pkl .bin, or flax's .msgpack) or a folder (a diffusers model folder, or any folder with one weights file) and
+gives names, shapes, tensors and the configuration as plain data. Safetensors hold nothing but a table and numbers
+and are opened here; everything else is described by a process of its own that can do nothing else (`zoo.apart`),
+and the description is checked (`zoo.foreign.rebuilding`). Numbers are memory-mapped, keep their type (float16 stays
+float16) and cost nothing until touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import safetensors
 from torch import Tensor
 
-from zoo.errors import ForeignError
-from zoo.foreign import archive, configs
-from zoo.foreign.unpickle import Inert, module_state
+from zoo.apart.unpickle import Inert
+from zoo.errors import ForeignError, listed
+from zoo.foreign import configs, reading, rebuilding
+from zoo.foreign.modules import module_state
 
 # Where a checkpoint keeps the weights, in the order they are preferred. LlamaGen's evaluation takes
 # "ema" first.
@@ -34,12 +37,18 @@ STATES = (
     "params",
     "net",
 )
-ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".pkl", ".bin")
+ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".pkl", ".bin", ".msgpack")
 _PREFERRED = (
     "diffusion_pytorch_model.safetensors",
     "model.safetensors",
     "diffusion_pytorch_model.bin",
 )
+INDEX = "model_index.json"
+_APART = (
+    "safety_checker",
+    "controlnet",
+)  # models of a pipeline that are no part of the one that draws
+_NEEDED = ("unet", "vae", "vqvae", "text_encoder")
 _DENOISERS = ("unet", "transformer")  # what a diffusers pipeline calls the net that denoises
 
 
@@ -67,6 +76,23 @@ class Foreign:
             return dict(self._tensors)
         return _safetensors(self.path)
 
+    def without(self, patterns: Sequence[str]) -> Foreign:
+        """The checkpoint but for the tensors whose names match (fnmatch).
+
+        Raises ForeignError for a pattern that no name matches.
+        """
+        for each in patterns:
+            if not any(fnmatchcase(key, each) for key in self.keys):
+                raise ForeignError(
+                    f"{self.path} has no tensor {each!r} to leave out; it has {listed(self.keys, 6)}"
+                )
+        kept = {
+            key: shape
+            for key, shape in self.keys.items()
+            if not any(fnmatchcase(key, each) for each in patterns)
+        }
+        return replace(self, keys=kept)
+
     def __repr__(self) -> str:
         return (
             f"Foreign({str(self.path)!r}, {len(self.keys)} tensors, config from {self.config_path})"
@@ -84,7 +110,9 @@ def open_checkpoint(path: str | Path, config: str | Path | None = None) -> Forei
     if not given.exists():
         raise ForeignError(f"there is no file or folder {given}")
     if given.is_dir() and (halves := _halves(given)):
-        return _joined(given, halves, config)
+        return joined(given, halves, config)
+    if given.is_dir() and config is None and (models := _models(given)):
+        return _pipeline(given, models)
     weights = _weights_in(given) if given.is_dir() else given
     if weights.stat().st_size == 0:
         raise ForeignError(f"{weights} is empty; fetch it again")
@@ -95,11 +123,15 @@ def open_checkpoint(path: str | Path, config: str | Path | None = None) -> Forei
     where, options = beside if beside is not None else (None, None)
     if _is_safetensors(weights):
         return Foreign(weights, _safetensors_shapes(weights), options, where)
+    if weights.suffix == ".msgpack":
+        state = _opened(weights, "msgpack")
+        shapes = {key: tuple(value.shape) for key, value in state.items()}
+        return Foreign(weights, shapes, options, where, _tensors=state)
     nested = _nested(weights)
     name, state = find_state(nested, weights)
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     if options is None:
-        options, where = configs.inside(nested), weights
+        options, where = configs.inside(nested, weights), weights
     return Foreign(weights, shapes, options, where, name, nested, state)
 
 
@@ -165,13 +197,45 @@ def _halves(folder: Path) -> dict[str, Path]:
     return halves if alike else {}
 
 
-def _joined(folder: Path, halves: Mapping[str, Path], config: str | Path | None) -> Foreign:
+def joined(folder: Path, halves: Mapping[str, Path], config: str | Path | None) -> Foreign:
     """Two halves as one checkpoint, their names under `encoder.` and `decoder.`."""
     opened = {half: open_checkpoint(path, config) for half, path in halves.items()}
     shapes = {f"{half}.{k}": v for half, each in opened.items() for k, v in each.keys.items()}
     tensors = {f"{half}.{k}": v for half, each in opened.items() for k, v in each.tensors().items()}
     first = opened["encoder"]
     return Foreign(folder, shapes, first.config, first.config_path, "", None, tensors)
+
+
+def _models(folder: Path) -> list[str]:
+    """The models of a diffusers pipeline that go together with its `unet`; [] where there are none."""
+    if not (folder / INDEX).is_file():
+        return []
+    named = configs.parse(folder / INDEX)
+    found = [
+        name
+        for name, value in named.items()
+        if isinstance(value, list)
+        and name not in _APART
+        and (folder / name).is_dir()
+        and any(each.suffix in ENDINGS for each in (folder / name).iterdir())
+    ]
+    missing = [name for name, value in named.items() if name in _NEEDED and any(value or ())]
+    if "unet" in found and (lacks := [name for name in missing if name not in found]):
+        raise ForeignError(
+            f"{folder / INDEX} names {lacks[0]}, and {folder / lacks[0]} holds no weights; the pipeline is incomplete"
+        )
+    return found if "unet" in found and len(found) > 1 else []
+
+
+def _pipeline(folder: Path, models: list[str]) -> Foreign:
+    """The models of a diffusers pipeline as one checkpoint, each one's names and configuration under its own."""
+    opened = {name: open_checkpoint(folder / name) for name in models}
+    shapes = {f"{name}.{k}": v for name, each in opened.items() for k, v in each.keys.items()}
+    tensors = {f"{name}.{k}": v for name, each in opened.items() for k, v in each.tensors().items()}
+    index = configs.parse(folder / INDEX)
+    options: dict[str, Any] = {"_class_name": index.get("_class_name")}
+    options |= {name: dict(each.config or {}) for name, each in opened.items()}
+    return Foreign(folder, shapes, options, folder / INDEX, "", None, tensors)
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -206,13 +270,19 @@ def _nested(path: Path) -> Any:
     with path.open("rb") as file:
         head = file.read(16)
     if head[:4] == b"PK\x03\x04":
-        return archive.read_zip(path)
+        return _opened(path, "zip")
     if head[:1] == b"\x80":
-        return archive.read_legacy(path)
+        return _opened(path, "legacy")
     raise ForeignError(
         f"{path} is neither safetensors nor a torch checkpoint (it begins with {head[:8]!r}). "
-        "Known: .safetensors, and what torch.save writes."
+        "Known: .safetensors, what torch.save writes, and flax's .msgpack."
     )
 
 
-__all__ = ["Foreign", "find_state", "open_checkpoint"]
+def _opened(path: Path, form: str) -> Any:
+    """The contents of a file in one of the forms that a process of its own reads."""
+    size = path.stat().st_size
+    return rebuilding.contents(reading.describe(path, form), path, size)
+
+
+__all__ = ["Foreign", "find_state", "joined", "open_checkpoint"]

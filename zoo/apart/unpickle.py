@@ -1,4 +1,4 @@
-"""A pickle reader that can rebuild tensors and plain data, and nothing else.
+"""A pickle reader that can describe tensors and rebuild plain data, and nothing else.
 
 A pickle is a program for a small stack machine; its dangerous instructions are those that name a
 Python object (GLOBAL, STACK_GLOBAL, INST) and those that call it (REDUCE, NEWOBJ, OBJ, BUILD). Here
@@ -11,34 +11,14 @@ imported or executed. Format: the Python documentation, "pickle".
 from __future__ import annotations
 
 import _compat_pickle
-import math
 import pickle
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO, Any, ClassVar
 
-import torch
-from torch import Tensor
-
+from zoo.apart.described import NAMES, STORAGES, Described, Kind, Storage, described
 from zoo.errors import ForeignError
-
-DTYPES: dict[str, torch.dtype] = {
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "DoubleStorage": torch.float64,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-    "ComplexFloatStorage": torch.complex64,
-    "ComplexDoubleStorage": torch.complex128,
-    "UntypedStorage": torch.uint8,
-}
-_REPEATED = 2**20  # how many numbers a tensor of stride 0 may have beyond its storage
 
 # Classes of the standard library that checkpoints hold as plain values; they become stand-ins like
 # any stranger's.
@@ -107,11 +87,9 @@ class Inert:
         return f"<inert {self.qualified}>"
 
 
-class Storage:
-    """A run of numbers in the file; `flat` is (numel,), memory-mapped where that can be."""
-
-    def __init__(self, flat: Tensor) -> None:
-        self.flat = flat
+def stand_in(qualified: str) -> type[Inert]:
+    """What stands for a class or function of that name."""
+    return type(qualified.rpartition(".")[2], (Inert,), {"qualified": qualified})
 
 
 class Reader(pickle._Unpickler):
@@ -138,12 +116,12 @@ class Reader(pickle._Unpickler):
         module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
         module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         qualified = f"{module}.{name}"
-        if qualified in _KNOWN:
-            return _KNOWN[qualified]
-        if module in ("torch", "torch.cuda", "torch.storage") and name in DTYPES:
-            return DTYPES[name]
-        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
-            return getattr(torch, name)
+        if qualified in KNOWN:
+            return KNOWN[qualified]
+        if module in ("torch", "torch.cuda", "torch.storage") and name in STORAGES:
+            return Kind(STORAGES[name])
+        if module == "torch" and name in NAMES:
+            return Kind(NAMES[name])
         root = module.partition(".")[0]
         if root in sys.stdlib_module_names and qualified not in _HARMLESS:
             raise ForeignError(
@@ -151,7 +129,7 @@ class Reader(pickle._Unpickler):
                 "nothing was loaded. Get the weights as safetensors, or from someone you trust."
             )
         if qualified not in self.stand_ins:
-            self.stand_ins[qualified] = type(name, (Inert,), {"qualified": qualified})
+            self.stand_ins[qualified] = stand_in(qualified)
         return self.stand_ins[qualified]
 
     def get_extension(self, code: int) -> None:
@@ -174,7 +152,7 @@ class Reader(pickle._Unpickler):
         target = self.stack[-1]
         if isinstance(target, Inert):
             target.state = state
-        elif not isinstance(target, OrderedDict | Tensor):
+        elif not isinstance(target, OrderedDict | Described):
             raise ForeignError(
                 f"{self.where} sets the state of a {type(target).__name__}; refused."
             )
@@ -182,36 +160,20 @@ class Reader(pickle._Unpickler):
     dispatch[pickle.BUILD[0]] = load_build
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any, **__: Any) -> Tensor:
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any, **__: Any) -> Described:
     """torch._utils._rebuild_tensor_v2, with the extent checked against the storage."""
     if not isinstance(storage, Storage):
         raise ForeignError("a tensor is built on something that is not a storage")
-    size, stride = tuple(size), tuple(stride)
-    numbers = (offset, *size, *stride)
-    if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in numbers):
-        raise ForeignError(f"a tensor of size {size}, stride {stride}, offset {offset} cannot be")
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if 0 in size:
-        return storage.flat.new_empty(size)
-    if math.prod(size) > storage.flat.numel() + _REPEATED:
-        raise ForeignError(
-            f"a tensor of size {size} repeats a storage of {storage.flat.numel()} numbers; refused"
-        )
-    if last >= storage.flat.numel():
-        raise ForeignError(
-            f"a tensor of size {size}, stride {stride}, offset {offset} reaches past its storage "
-            f"of {storage.flat.numel()} numbers; the file is damaged"
-        )
-    return storage.flat.as_strided(size, stride, storage.flat.storage_offset() + offset)
+    return described(storage, storage.kind, offset, tuple(size), tuple(stride))
 
 
 def _typed(
-    storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, dtype: Any, *_: Any
-) -> Tensor:
+    storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, kind: Any, *_: Any
+) -> Described:
     """torch._utils._rebuild_tensor_v3: the storage is bytes, the type comes beside it."""
-    if not isinstance(storage, Storage) or not isinstance(dtype, torch.dtype):
+    if not isinstance(storage, Storage) or not isinstance(kind, Kind):
         raise ForeignError("a tensor is built on something that is not a storage")
-    return _tensor(Storage(storage.flat.view(torch.uint8).view(dtype)), offset, size, stride)
+    return described(storage, kind, offset, tuple(size), tuple(stride))
 
 
 def _subclass(build: Any, cls: Any, args: Any, state: Any = None) -> Any:
@@ -243,7 +205,7 @@ def _new(cls: Any, *_: Any) -> Any:
     return cls()
 
 
-_KNOWN: dict[str, Any] = {
+KNOWN: dict[str, Any] = {
     "collections.OrderedDict": OrderedDict,
     "builtins.set": set,
     "builtins.frozenset": frozenset,
@@ -257,15 +219,3 @@ _KNOWN: dict[str, Any] = {
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.Size": _shape,
 }
-
-
-def module_state(module: Inert, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The state dict of a pickled nn.Module that was read as a stand-in: (name, tensor) pairs."""
-    state = module.state if isinstance(module.state, dict) else {}
-    for kind in ("_parameters", "_buffers"):
-        for name, value in (state.get(kind) or {}).items():
-            if isinstance(value, Tensor):
-                yield f"{prefix}{name}", value
-    for name, child in (state.get("_modules") or {}).items():
-        if isinstance(child, Inert):
-            yield from module_state(child, f"{prefix}{name}.")
