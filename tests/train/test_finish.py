@@ -15,6 +15,7 @@ from zoo.errors import WeightsError
 from zoo.hookspecs import hookimpl
 from zoo.train import RecipeError, checkpoint, finish, train
 from zoo.train.recipe import Data, Model, Output, Recipe, Train, load_recipe
+from zoo.train.start import take
 from zoo.train.work import sow
 
 PLAN = Recipe(
@@ -96,6 +97,20 @@ def test_a_partial_start_lists_what_it_did_not_fill(finished, tmp_path, caplog):
     sow(0, "net")
     fresh = toy.Coder(20).outward.weight
     assert (moved - stored).abs().max() < 2e-3 < (moved - fresh).abs().max()
+
+
+def test_a_start_takes_weights_under_other_names(finished):
+    stored = load_file(finished / "model.safetensors")["outward.weight"].float()
+    sow(0, "net")
+    net = toy.Coder(12)
+    middle = net.middle.weight.detach().clone()
+    left = take(net, str(finished), False, {"outward": "outward", "outward.bias": "gone"})
+    assert torch.equal(net.outward.weight, stored)
+    assert torch.equal(net.middle.weight, middle)
+    assert "outward.bias" in left
+    assert "outward.weight" not in left
+    with pytest.raises(WeightsError, match=r"two weights of .* the name 'outward.bias'"):
+        take(net, str(finished), False, {"outward": "outward", "outward.weight": "outward.bias"})
 
 
 def test_a_run_without_a_checkpoint_is_refused(tmp_path):

@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import zoo
+from zoo.card import Card
 from zoo.data import encode_set
 from zoo.hookspecs import hookimpl
-from zoo.train import Objective, RecipeError, train
+from zoo.train import Objective, RecipeError, finish, train
 from zoo.train.recipe import Model
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
@@ -84,6 +85,8 @@ def test_the_run_is_the_one_with_the_tokenizer_in_the_loop(here, tmp_path, monke
     assert about["image"] == [3, 16, 16]
     assert (about["data"], about["tokens_of"]) == ("noise", "tiny-tokens@1.0.0")
     assert (run / "grids" / "step-00000006.png").is_file()
+    card = Card.read(finish(run, "counts", family=counting()))
+    assert card.parts == {"tokenizer": "tiny-tokens@1.0.0"}  # the recipe names its folder
 
 
 def test_another_tokenizer_is_refused_naming_both(here, tmp_path):

@@ -19,8 +19,9 @@ def test_a_loss_that_is_not_finite_stops_naming_the_step_and_the_checkpoint(tmp_
     assert [checkpoint.steps_of(each) for each in checkpoint.every(tmp_path)] == [2, 4]
 
 
-def test_a_signal_saves_and_stops_and_the_run_goes_on_in_the_same_bits(tmp_path, caplog):
-    plan = recipe("toygan", objective={"start": 2}, steps=8, ema=0.9, channels_last=True)
+@pytest.mark.parametrize("start", [2, 6])  # of the judge: before the signal, after it
+def test_a_signal_saves_and_stops_and_the_run_goes_on_in_the_same_bits(tmp_path, caplog, start):
+    plan = recipe("toygan", objective={"start": start}, steps=8, ema=0.9, channels_last=True)
     whole = run(plan, tmp_path / "whole")
 
     def objectives(net, recipe):

@@ -22,11 +22,11 @@ from zoo.train.shards import fill, local
 
 
 class Ema:
-    """The running average of a net's parameters, in float32, on the net's device."""
+    """The running average of those of a net's parameters that move, in float32, on the net's device."""
 
     def __init__(self, net: nn.Module, decay: float, warmup: bool = True) -> None:
         self.decay, self.warmup = decay, warmup
-        self.live = dict(net.named_parameters())
+        self.live = {name: p for name, p in net.named_parameters() if p.requires_grad}
         self.shadow = {name: p.detach().clone().float() for name, p in self.live.items()}
 
     @torch.no_grad()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from zoo.card import HOOKS, README, WEIGHTS, Card, Density, Training
 from zoo.errors import WeightsError
 from zoo.saving import described, write_card
 from zoo.train import checkpoint
-from zoo.train.recipe import load_recipe
+from zoo.train.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
     from zoo.plugins import Family
@@ -45,6 +47,8 @@ def finish(
     Raises WeightsError if the run has no checkpoint or the weights do not fit the dtype, CardError
     if the card would not be valid.
     """
+    from zoo.hub import resolve
+
     run = Path(run_folder)
     kept = checkpoint.every(run)
     if not kept:
@@ -67,7 +71,7 @@ def finish(
         missing_ok=True
     )  # a folder with a card is complete: the card comes last
     weights.save(folder / WEIGHTS, stored)
-    shutil.copyfile(run / RECIPE, folder / RECIPE)
+    (folder / RECIPE).write_text(published(recipe).text(), encoding="utf-8")
     grids = sorted((run / "grids").glob("*.png"))
     if grids:
         shutil.copyfile(grids[-1], folder / SHEET)
@@ -87,18 +91,36 @@ def finish(
         "family": family.name,
         "version": version,
         "config": about["config"],
-        "parts": about["parts"],
+        "parts": {role: resolve(part).card.title for role, part in about["parts"].items()},
         "image": tuple(about["image"]),
         "hooks": tuple(hook for hook in HOOKS if hook in family.hooks),
         "files": {file: described(folder / file) for file in files},
         "training": training,
         "license": "other",
+        "labels": tuple(about.get("labels", ())),
         "body": _body(name, about, state, recipe.train.steps),
         **_found(family, about, stored, run),
         **changes,
     }
     write_card(Card(**fields), folder)
     return folder
+
+
+def published(recipe: Recipe) -> Recipe:
+    """The recipe without paths of the machine and names of files, which are nobody's business."""
+
+    def last(name: str, end: str = "") -> str:
+        here = os.sep in name and Path(name).exists()
+        return f"{Path(name).name}{end}" if here else name
+
+    model = recipe.model
+    parts = {role: last(name) for role, name in model.parts.items()}
+    return replace(
+        recipe,
+        model=replace(model, from_=last(model.from_), init=last(model.init), parts=parts),
+        data=replace(recipe.data, name=last(recipe.data.name, "/")),
+        tune=replace(recipe.tune, without=()),
+    )
 
 
 @torch.no_grad()
@@ -136,11 +158,13 @@ def _body(name: str, about: dict[str, Any], state: dict[str, Any], steps: int) -
     """The card's text for people, to be written on."""
     done = f"{state['step']:,}" + (f" of {steps:,}" if state["step"] < steps else "")
     licences = ", ".join(about["licences"]) or "not recorded"
+    labels = ", ".join(f"{n} {each}" for n, each in enumerate(about.get("labels", ())))
+    known = f"\nIts labels: {labels}.\n" if labels else ""
     return f"""
 # {name}
 
 A model of the family `{about["family"]}` with {about["parameters"]:,} parameters.
-
+{known}
 ## Training
 
 {done} steps, {state["pictures"]:,} pictures of {about["data"]} ({about["images"]:,} different ones;

@@ -52,7 +52,7 @@ def claim(run: Path, recipe: Recipe, step: int, resume: bool) -> None:
 
 def _fixed(recipe: Recipe) -> dict[str, Any]:
     """Every setting that the state of a run depends on, by dotted name."""
-    return {
+    return {"optimizer.bits": recipe.optimizer.bits} | {
         f"{table}.{key}": value
         for table, values in dataclasses.asdict(recipe).items()
         if table not in FREE_TABLES

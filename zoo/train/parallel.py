@@ -130,11 +130,11 @@ def recompute(net: nn.Module) -> None:
             f"{type(net).__name__} names none (it has no method `blocks`). Leave it out."
         )
     for block in blocks:
-        block.forward = functools.partial(_recomputed, block, block.forward)
+        block.forward = functools.partial(_recomputed, block.forward)
 
 
-def _recomputed(block: nn.Module, forward: Any, *arguments: Any, **named: Any) -> Any:
-    if not (block.training and torch.is_grad_enabled()):
+def _recomputed(forward: Any, *arguments: Any, **named: Any) -> Any:
+    if not torch.is_grad_enabled():
         return forward(*arguments, **named)
     return checkpoint(forward, *arguments, use_reentrant=False, **named)
 

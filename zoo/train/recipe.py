@@ -6,6 +6,7 @@
     [optimizer]  AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); [optimizer.NAME] for one alone
     [schedule]   the learning rate over the steps
     [train]      steps, seed, precision, averaging, and how often what is written
+    [tune]       which part of the net moves, where not all of it does
     [output]     how the weights of the card are stored
 
 Unknown tables and keys are refused by name: a misspelt setting must not train for a day unnoticed.
@@ -32,6 +33,8 @@ class Model:
     parts: Mapping[str, str] = field(default_factory=dict)  # role -> "name@version"
     from_: str = ""  # all weights of a card; family and config are the card's
     init: str = ""  # those weights of a card whose names and shapes match; the rest is listed
+    # Beginnings of that card's names, and of the net's for the same; the longest counts. Without: all, as they are.
+    init_as: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Data:
     binarise: bool = False  # draw each pixel black or white by its brightness, anew every step
     split: str = "train"
     held_out: str = "test"
+    beside: str = ""  # of a folder: the other picture of each, "depth" for NAME.depth.png
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Optimizer:
     eps: float = 1e-8
     weight_decay: float = 0.01
     fused: bool = True
+    bits: Literal[32, 8] = 32  # of the moments: see zoo.train.eight_bits
     objectives: Mapping[str, Optimizer] = field(default_factory=dict)
 
 
@@ -96,6 +101,23 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """[tune]: which part of the net moves; see zoo.train.tuning."""
+
+    method: Literal["full", "lora", "dora", "head", "decoder", "textual-inversion"] = "full"
+    rank: int = 8
+    alpha: float = 8.0
+    modules: tuple[str, ...] = ()  # patterns of modules' names; none: those that the net names
+    word: str = ""  # of textual inversion: the word that is learned, "<cat>"
+    like: str = ""  # the known text that it begins as
+    caption: str = ""  # of all pictures; {} stands for their own
+    without: tuple[str, ...] = ()  # names of pictures that are left out
+    prior: int = 0  # pictures that the base draws first, to remember what it knew
+    prior_text: str = ""  # what it is told for these
+    labels: tuple[str, ...] = ()  # names of 0, 1, ...; of "head": those that the net is to have
+
+
+@dataclass(frozen=True)
 class Output:
     """[output]: how the card's weights are stored."""
 
@@ -112,6 +134,7 @@ class Recipe:
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     train: Train = Train()
+    tune: Tune = Tune()
     output: Output = Output()
 
     def __post_init__(self) -> None:
@@ -120,6 +143,7 @@ class Recipe:
         for fails, message in (
             (not (model.family or model.from_), "[model] needs `family`, or `from` a card"),
             (bool(model.from_ and model.init), "[model] has both `from` and `init`; keep one"),
+            (bool(model.init_as and not model.init), "[model] has `init_as`, but no `init`"),
             (
                 bool(model.from_ and model.config),
                 "[model] has both `from` and `config`; the card brings its own config",
@@ -136,6 +160,15 @@ class Recipe:
                 train.channels_last and train.shard != "none",
                 "[train] channels_last and shard exclude each other: only contiguous parameters are cut",
             ),
+            (
+                self.tune.method != "full" and not model.from_,
+                f"[tune] method = {self.tune.method!r} needs [model] `from`, the card to begin with",
+            ),
+            (
+                (self.tune.method == "textual-inversion") != bool(self.tune.word),
+                "[tune] word goes with method = 'textual-inversion', and that with a word",
+            ),
+            (self.tune.rank < 1, f"[tune] rank = {self.tune.rank} must be at least 1"),
             (train.keep < 1, f"[train] keep = {train.keep} must be at least 1"),
             (not 0 <= train.ema < 1, f"[train] ema = {train.ema} must be in [0, 1)"),
             (

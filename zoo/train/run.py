@@ -22,6 +22,7 @@ from zoo.train.schedule import scale
 from zoo.train.shards import clip, gathered, release, whole
 from zoo.train.start import stream
 from zoo.train.state import contents, take
+from zoo.train.tuning import moving
 from zoo.train.work import PREVIEW, Task, Work, optimize, sow, tasks
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Run:
             net.to(device)
         sow(recipe.train.seed, "objectives")
         objectives = family.call("objectives", net=net, recipe=dict(recipe.objective))
-        self.work = Work(net, objectives, family)
+        self.work = Work(net, moving(net, objectives, recipe.tune), family)
         if not where.sharded:
             self.work.to(device)
         if recipe.train.channels_last and not where.sharded:

@@ -52,7 +52,8 @@ def clip(parameters: Sequence[Tensor], limit: float) -> Tensor:
         square = local(each).float().square().sum()
         groups: tuple[Any, ...] = ()
         if hasattr(each, "placements"):
-            cut = [dim for dim, place in enumerate(each.placements) if place.is_shard()]
+            # not is_shard(): a dimension cut by both, FSDP and layers, is a _StridedShard
+            cut = [dim for dim, place in enumerate(each.placements) if not place.is_replicate()]
             groups = tuple(each.device_mesh.get_group(dim) for dim in cut)
         sums[groups] = sums.get(groups, torch.zeros_like(square)) + square
     for groups, total in sums.items():

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo import config_files
 from zoo.errors import WeightsError, listed
+from zoo.train import heads
 from zoo.train.objective import Batch
 from zoo.train.parallel import Layout
 from zoo.train.recipe import Recipe
 from zoo.train.table import RecipeError
+from zoo.train.tuning import prepare
 from zoo.train.work import sow
 
 if TYPE_CHECKING:
@@ -67,6 +69,10 @@ def build(
         import zoo
 
         parts = {role: zoo.load(name) for role, name in recipe.model.parts.items()}
+    head = None
+    if recipe.tune.method == "head" and recipe.tune.labels:
+        head = _head(recipe, family, config, parts, folder)
+        config = heads.resized(config, len(recipe.tune.labels))
     sow(recipe.train.seed, "net")
     try:
         whole = config_files.filled(config, folder, "[model] config")
@@ -76,29 +82,68 @@ def build(
             f"The family {family.name!r} cannot build from [model] config: {type(error).__name__}: "
             f"{error}. Its keys: {listed(config)}."
         ) from error
+    config |= getattr(net, "recorded", {})  # what the card must say of the parts: their weights
     about: dict[str, Any] = {"family": family.name, "config": config}
     about["parts"] = dict(recipe.model.parts)
+    if head is not None:
+        about["labels"] = list(recipe.tune.labels)
     about["parameters"] = sum(p.numel() for p in net.parameters())
     if fresh and recipe.model.from_:
-        take(net, recipe.model.from_, strict=True)
+        take(net, recipe.model.from_, strict=True, head=head)
     if fresh and recipe.model.init:
-        about["not_in_init"] = take(net, recipe.model.init, strict=False)
+        about["not_in_init"] = take(net, recipe.model.init, False, recipe.model.init_as)
         log.info("Not in %s: %s", recipe.model.init, listed(about["not_in_init"]))
-    return net.train(), about
+    rows = () if head is None else tuple(head.rows)
+    return prepare(net.train(), recipe.tune, recipe.train.seed, rows), about
 
 
-def take(net: nn.Module, name: str, strict: bool) -> list[str]:
+def _head(
+    recipe: Recipe,
+    family: Family,
+    config: Mapping[str, Any],
+    parts: Mapping[str, Any],
+    folder: Path | None,
+) -> heads.Head:
+    """What of the card's net is made anew for the recipe's labels."""
+    from zoo.evaluate.classifier import names_of
+    from zoo.hub import resolve
+
+    card = resolve(recipe.model.from_).card
+    if not config.get("classes"):
+        raise RecipeError(
+            f"[tune] labels = {listed(recipe.tune.labels)}, and {card.title} knows none: its config has no `classes`."
+        )
+    return heads.head(family, config, parts, folder, names_of(card), recipe.tune.labels)
+
+
+def take(
+    net: nn.Module,
+    name: str,
+    strict: bool,
+    called: Mapping[str, str] | None = None,
+    head: heads.Head | None = None,
+) -> list[str]:
     """Copy the weights of the card `name` into `net`; returns the net's names that got none.
 
-    Strict: every name and shape must match. Otherwise those that match are copied. Raises
-    WeightsError if it is strict and they do not, or if nothing matches.
+    Strict: every name and shape must match. Otherwise those that match are copied, of the names that begin as
+    `called` says, if it does; `head` makes rows for new labels first. Raises WeightsError if it is strict and they
+    do not, or if nothing matches, or two weights have come to one name.
     """
     from zoo import weights
     from zoo.hub import resolve
 
     found = resolve(name)
-    file = found.card.files["model.safetensors"]
+    file = found.card.files.get("model.safetensors")
+    if file is None:
+        raise WeightsError(
+            f"{found.card.title} has no weights of its own to start from. Save it as a model first: "
+            f"zoo.load({name!r}).save(FOLDER, name=NAME)."
+        )
     given = weights.read(found.folder / "model.safetensors", file.sha256)
+    if called:
+        given = _called(given, called, name)
+    if head is not None:
+        given = head.fitted(given)
     wanted = net.state_dict()
     fits = {k: v for k, v in given.items() if k in wanted and v.shape == wanted[k].shape}
     rest = [key for key in wanted if key not in fits]
@@ -113,6 +158,22 @@ def take(net: nn.Module, name: str, strict: bool) -> list[str]:
     return rest
 
 
+def _called(
+    given: Mapping[str, Tensor], called: Mapping[str, str], where: str
+) -> dict[str, Tensor]:
+    """The tensors whose names begin with one of `called`, under the beginning that it has there."""
+    made: dict[str, Tensor] = {}
+    for key, value in given.items():
+        start = max((each for each in called if key.startswith(each)), key=len, default=None)
+        if start is None:
+            continue
+        ours = called[start] + key[len(start) :]
+        if ours in made:
+            raise WeightsError(f"[model] init_as gives two weights of {where!r} the name {ours!r}.")
+        made[ours] = value
+    return made
+
+
 def pictures(recipe: Recipe, data: Any) -> tuple[Any, Any]:
     """The training and the held-out set; `data` overrides what the recipe names."""
     if data is not None:
@@ -124,14 +185,14 @@ def pictures(recipe: Recipe, data: Any) -> tuple[Any, Any]:
         )
     from zoo.data import Binarised, open_set
 
-    name, size = recipe.data.name, recipe.data.size
-    training = open_set(name, recipe.data.split, size)
+    name, size, beside = recipe.data.name, recipe.data.size, recipe.data.beside
+    training = open_set(name, recipe.data.split, size, beside)
     if hasattr(training, "tokenizer"):
         _same_tokenizer(recipe, training.tokenizer)
     looked_at = recipe.train.eval_every or recipe.train.grid_every
     if not looked_at:
         return training, None
-    held_out = open_set(name, recipe.data.held_out, size)
+    held_out = open_set(name, recipe.data.held_out, size, beside)
     return training, Binarised(held_out, recipe.train.seed) if recipe.data.binarise else held_out
 
 

@@ -56,6 +56,8 @@ def _check(hint: Any, value: Any, at: str) -> Any:
         return {key: _check(arguments[1], part, f"{at}.{key}") for key, part in value.items()}
     if hint is Any or (origin is Literal and value in arguments):
         return value
+    if origin is tuple and isinstance(value, list) and arguments[-1] is Ellipsis:
+        return tuple(_check(arguments[0], part, at) for part in value)
     if origin is tuple and isinstance(value, list) and len(value) == len(arguments):
         return tuple(_check(kind, part, at) for kind, part in zip(arguments, value, strict=True))
     if hint is float and type(value) in (int, float):
@@ -68,7 +70,9 @@ def _check(hint: Any, value: Any, at: str) -> Any:
 
 def _name(hint: Any) -> str:
     if typing.get_origin(hint) is tuple:
-        return "[" + ", ".join(_name(part) for part in typing.get_args(hint)) + "]"
+        return "[" + ", ".join(map(_name, typing.get_args(hint))) + "]"
+    if hint is Ellipsis:
+        return "..."
     names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
     return names.get(hint, "a table")
 

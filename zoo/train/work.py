@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zoo import rng
 from zoo.errors import PluginError, nearest
+from zoo.train.eight_bits import AdamW8bit
 from zoo.train.objective import Batch, Objective
 from zoo.train.recipe import Optimizer, Recipe
 from zoo.train.table import RecipeError
@@ -39,6 +40,8 @@ class Work(nn.Module):
         super().__init__()
         self.net = net
         self.extra = nn.ModuleDict({o.name: o.module for o in objectives if o.module is not None})
+        every = self.extra.named_parameters(remove_duplicate=False)
+        self.frozen = {name for name, p in every if not p.requires_grad}  # now: turns freeze others
         self.objectives = {o.name: o for o in objectives}
         self.family = family
 
@@ -73,9 +76,8 @@ class Work(nn.Module):
 
     def modules_state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps of the objectives' modules: all but frozen parameters."""
-        every = self.extra.named_parameters(remove_duplicate=False)
-        frozen = {name for name, p in every if not p.requires_grad}
-        return {name: t for name, t in self.extra.state_dict().items() if name not in frozen}
+        state = self.extra.state_dict()
+        return {name: each for name, each in state.items() if name not in self.frozen}
 
     def buffers_state(self) -> dict[str, Tensor]:
         """Buffers in no state dict (counts that a family keeps out of its weights files)."""
@@ -90,7 +92,7 @@ class Task:
     objective: Objective
     names: list[str]  # in the order of the optimizer's groups
     settings: Optimizer
-    optimizer: Any = None  # torch.optim.AdamW, once the parameters are where they stay
+    optimizer: Any = None  # AdamW, once the parameters are where they stay
 
 
 def tasks(work: Work, recipe: Recipe) -> list[Task]:
@@ -130,6 +132,7 @@ def optimize(task: Task, parameters: Mapping[str, Tensor]) -> None:
     """Give a task its optimizer, over `parameters` by their names in Work.
 
     Tensors that are cut over different meshes stand in different groups: torch steps a group as one.
+    Raises RecipeError for moments of 8 bits of parameters that are cut.
     """
     settings = task.settings
     groups: dict[tuple[bool, Any], list[str]] = {}
@@ -137,14 +140,20 @@ def optimize(task: Task, parameters: Mapping[str, Tensor]) -> None:
         each = parameters[name]
         groups.setdefault((each.ndim >= 2, getattr(each, "device_mesh", None)), []).append(name)
     task.names = [name for group in groups.values() for name in group]
+    given = [
+        {
+            "params": [parameters[name] for name in group],
+            "weight_decay": settings.weight_decay if matrix else 0.0,
+        }
+        for (matrix, _), group in groups.items()
+    ]
+    if settings.bits == 8:
+        if any(mesh is not None for _, mesh in groups):
+            raise RecipeError("[optimizer] bits = 8 goes with [train] shard = 'none'.")
+        task.optimizer = AdamW8bit(given, settings.lr, settings.betas, settings.eps)
+        return
     task.optimizer = torch.optim.AdamW(
-        [
-            {
-                "params": [parameters[name] for name in group],
-                "weight_decay": settings.weight_decay if matrix else 0.0,
-            }
-            for (matrix, _), group in groups.items()
-        ],
+        given,
         lr=settings.lr,
         betas=settings.betas,
         eps=settings.eps,
