@@ -5,9 +5,9 @@ from zoo.testing import CHECKS, Subject
 
 SUBJECT = Subject(
     "pixelgauss",
-    {"classes": 3, "shape": [3, 8, 8]},
-    image=(3, 8, 8),
-    latent=(3, 8, 8),
+    {"classes": 3, "shape": [3, 16, 16]},
+    image=(3, 16, 16),
+    latent=(3, 16, 16),
     latent_kind="continuous",
     log_prob=Density("exact", "continuous pixels"),
     hooks=("condition", "encode", "decode", "sample", "log_prob"),
