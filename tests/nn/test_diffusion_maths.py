@@ -1,6 +1,7 @@
 """Diffusion's mathematics in float64 against closed forms: for pictures drawn from N(m, c^2) everything is known."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -91,6 +92,26 @@ def test_masses_of_8_bit_pixels_sum_to_one():
     mean, scale = torch.tensor([[-0.9, 0.1, 0.99]], dtype=torch.float64), -2.0
     found = posterior.discretised(levels.expand(-1, 3), mean.expand(256, -1), scale)
     torch.testing.assert_close(found.exp().sum(0), torch.ones(3, dtype=torch.float64))
+
+
+def test_every_spacing_visits_the_levels_that_it_says():
+    wanted = {
+        "leading": [800, 600, 400, 200, 0],
+        "trailing": [999, 799, 599, 399, 199],
+        "linspace": [999, 749, 500, 250, 0],
+    }
+    for name, times in wanted.items():
+        found = spacing.levels(Process(), 5, name)
+        assert [each.time for each in found] == times
+        assert found[2] == Process().level(times[2])
+    moved = spacing.levels(Process(), 5, "leading", 3)
+    assert [each.time for each in moved] == [803, 603, 403, 203, 3]
+    ends = [Process().level(t).ratio for t in (999, 0)]
+    for name, straight in (("karras", lambda s: s ** (1 / 7)), ("exponential", math.log)):
+        ratios = [each.ratio for each in spacing.levels(Process(), 5, name)]
+        assert (ratios[0], ratios[-1]) == pytest.approx(ends)
+        row = [straight(each) for each in ratios]
+        assert [b - a for a, b in pairwise(row)] == pytest.approx([(row[-1] - row[0]) / 4] * 4)
 
 
 ORDERS = {

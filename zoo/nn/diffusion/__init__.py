@@ -4,7 +4,8 @@
 
 Read in this order: `levels` (what a noise level is), `schedules` and `process` (which there are), `predictions` (what
 a net can answer), `posterior` (one step back, exactly), `spacing` and `samplers` (many steps back), `guidance`,
-`losses`, `bounds` and `ode` (likelihoods).
+`choosing` (their options by name), `starting` and `sampling` (a whole run), `inversion`, `losses`, `bounds`, `ode`
+and `likelihood`. A family whose net denoises, pictures or latents, calls these.
 """
 
 from __future__ import annotations

@@ -4,27 +4,103 @@
     vlb      the bound's term of t, times T: unbiased for the bound           Ho et al., 2020, eq. 5
     hybrid   simple + 0.001 T (the term, the mean held fixed)                 Nichol & Dhariwal, 2021, eq. 16
     min-snr  min(snr, gamma) |x_0' - x_0|^2, snr = alpha^2 / sigma^2          Hang et al., 2023, arXiv:2303.09556
+    clipped-snr  max(1, min(snr, gamma)) |x_0' - x_0|^2: where noise is nearly all, x_0 still counts
+                                                                      Salimans & Ho, 2022, arXiv:2202.00512, section 4
     edm      (s^2 + d^2) / (s d)^2 |x_0' - x_0|^2                             Karras et al., 2022, table 1
     flow     |velocity' - velocity|^2                                         Lipman et al., 2023, eq. 14
 
-Terms of the bound are in bits a dimension, as the published losses are. A weight of |x_0' - x_0|^2 is one of the
-answer's square by the factor `predictions.gain`^2. Times are drawn evenly, but ln s normally for "edm" (-1.2, 1.2), and
-logit t normally for "flow" (Esser et al., 2024, arXiv:2403.03206).
+Terms of the bound are in bits a dimension, as the published losses are; of latents the last one is a density's. A
+weight of |x_0' - x_0|^2 is one of the answer's square by the factor `predictions.gain`^2. Times are drawn evenly, but
+ln s normally for "edm" (-1.2, 1.2), and logit t normally for "flow" (Esser et al., 2024, arXiv:2403.03206).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import log
 
 import torch
 from torch import Tensor
 
+from zoo.errors import RequestError
 from zoo.nn.diffusion import posterior, predictions
-from zoo.nn.diffusion.bounds import step_nats
+from zoo.nn.diffusion.bounds import Coded, step_nats
 from zoo.nn.diffusion.levels import Level, Number, Step
 from zoo.nn.diffusion.process import Process
 
-KINDS = ("simple", "vlb", "hybrid", "min-snr", "edm", "flow")
+KINDS = ("simple", "vlb", "hybrid", "min-snr", "clipped-snr", "edm", "flow")
+
+
+def fitting(loss: str, process: Process) -> str:
+    """The loss of a recipe's [objective]; "": hybrid for a learned variance, flow or edm for theirs, else simple.
+
+    Raises RequestError for one that does not exist or fit the process.
+    """
+    learned = process.variance.startswith("learned")
+    usual = process.schedule if process.continuous else "hybrid" if learned else "simple"
+    loss = loss or usual
+    if loss not in KINDS:
+        raise RequestError(f"[objective] loss = {loss!r} is none of {', '.join(KINDS)}.")
+    if loss in ("vlb", "hybrid") and process.continuous:
+        raise RequestError(
+            f"[objective] loss = {loss!r} is a bound of discrete steps; the schedule {process.schedule!r} is "
+            f"continuous: take {usual!r}."
+        )
+    if learned and loss not in ("vlb", "hybrid"):
+        raise RequestError(
+            f"[objective] loss = {loss!r} does not train the variance, which this model learns: take hybrid or vlb, or "
+            "variance = 'beta'."
+        )
+    if loss == "hybrid" and not learned:
+        raise RequestError("[objective] loss = 'hybrid' needs a learned variance; take simple.")
+    return loss
+
+
+@dataclass(frozen=True)
+class Noised:
+    """What a net was asked about: x = `level.noised(images, noise)`, all (B, C, H, W), at times t (B,)."""
+
+    images: Tensor
+    noise: Tensor
+    x: Tensor
+    t: Tensor
+    level: Level
+
+
+def loss(
+    kind: str,
+    process: Process,
+    output: Tensor,
+    given: Noised,
+    gamma: float = 5.0,
+    weight: float = 0.001,
+    coded: Coded = posterior.discretised,
+) -> tuple[Tensor, dict[str, Tensor | float]]:
+    """What is minimised (), of a net's answer about `given`, and what it is made of, by name.
+
+    `weight` is of the bound's term in "hybrid"; `coded` as for `bounds.step_nats`.
+    """
+    if kind in ("vlb", "hybrid"):
+        each = term(process, output, given.x, given.images, given.t, kind == "hybrid", coded)
+        bits = each.mean() * process.steps
+        if kind == "vlb":
+            return bits, {"bits": bits.detach()}
+    plain = "simple" if kind == "hybrid" else kind
+    rows = squares(plain, process, output, given.images, given.noise, given.level, gamma)
+    square = rows.mean()
+    if kind != "hybrid":
+        return square, {"square": square.detach()}
+    return square + weight * bits, {"square": square.detach(), "bits": bits.detach()}
+
+
+def spread(count: int, uniform: Tensor) -> Tensor:
+    """Uniform numbers (count,) in [0, 1), one in each of `count` equal parts, from one uniform number ().
+
+    Each is uniform by itself; together they cover all times, which lowers the loss's variance (Kingma et al., 2021,
+    arXiv:2107.00630, appendix I.1).
+    """
+    places = torch.arange(count, dtype=torch.float64, device=uniform.device)
+    return (places / count + uniform.double()) % 1
 
 
 def draw_times(process: Process, uniform: Tensor, normal: Tensor) -> Tensor:
@@ -39,11 +115,12 @@ def draw_times(process: Process, uniform: Tensor, normal: Tensor) -> Tensor:
 
 
 def weighted(kind: str, process: Process, level: Level, gamma: float = 5.0) -> Number:
-    """The weight (B, 1, 1, 1), or 1, of the answer's square for "simple", "min-snr", "edm" and "flow"."""
+    """The weight (B, 1, 1, 1), or 1, of the answer's square for KINDS but "vlb" and "hybrid"."""
     gain = predictions.gain(process.prediction, level, process.data)
     square = gain**2
-    if kind == "min-snr":
-        return square * (level.alpha / level.sigma).square().clamp(max=gamma)
+    if kind in ("min-snr", "clipped-snr"):
+        least = 1.0 if kind == "clipped-snr" else 0.0
+        return square * (level.alpha / level.sigma).square().clamp(least, gamma)
     ratio = level.sigma / level.alpha
     if kind == "edm":
         return square * (ratio**2 + process.data**2) / (ratio * process.data) ** 2
@@ -69,7 +146,13 @@ def squares(
 
 
 def term(
-    process: Process, output: Tensor, x: Tensor, images: Tensor, t: Tensor, held: bool
+    process: Process,
+    output: Tensor,
+    x: Tensor,
+    images: Tensor,
+    t: Tensor,
+    held: bool,
+    coded: Coded = posterior.discretised,
 ) -> Tensor:
     """The bound's terms (B,) of a net's answer about x at times t (B,), in bits a dimension.
 
@@ -79,7 +162,7 @@ def term(
         channels = x.shape[1]
         output = torch.cat([output[:, :channels].detach(), output[:, channels:]], 1)
     found = process.read(output, x, process.levels(t, x))
-    nats = step_nats(found, images, x, steps_back(process, t), process.variance)
+    nats = step_nats(found, images, x, steps_back(process, t), process.variance, coded)
     return nats / (log(2) * images[0].numel())
 
 

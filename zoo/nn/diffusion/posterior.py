@@ -105,5 +105,11 @@ def discretised(images: Tensor, mean: Tensor, log_scale: Tensor | float) -> Tens
     return torch.where(images > 0.999, 1 - lower, inside).clamp(min=1e-12).log()
 
 
+def density(x: Tensor, mean: Tensor, log_scale: Tensor | float) -> Tensor:
+    """The log density of each number under N(mean, scale^2), in nats; like `x`."""
+    scale = torch.as_tensor(log_scale, dtype=mean.dtype, device=mean.device)
+    return -0.5 * ((x - mean) * torch.exp(-scale)).square() - scale - 0.5 * log(2 * pi)
+
+
 def _normal(x: Tensor) -> Tensor:
     return 0.5 * (1 + torch.tanh((2 / pi) ** 0.5 * (x + 0.044715 * x**3)))

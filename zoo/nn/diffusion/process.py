@@ -182,6 +182,20 @@ class Process:
         told = t * (1000 if self.clock is None else self.clock)
         return Level(told.to(like), shaped(1 - t), shaped(t))
 
+    def fits(self, channels: int, outputs: int) -> None:
+        """Raises ValueError for a net of so many outputs about x of `channels` that this process cannot read."""
+        learned = self.variance.startswith("learned")
+        if outputs not in (channels, 2 * channels) or (learned and outputs == channels):
+            raise ValueError(
+                f"{channels} channels and variance {self.variance!r} need a net that gives "
+                f"{2 * channels if learned else channels}, not {outputs}"
+            )
+        if self.prediction == "eps" and not self.level(self.last).alpha:
+            raise ValueError(
+                f"the schedule {self.schedule!r} begins with pure noise, where eps says nothing of the picture: take "
+                "prediction 'velocity', 'v' or 'x0'"
+            )
+
     def read(self, output: Tensor, x: Tensor, level: Level) -> Predicted:
         """A net's answer (B, C or 2 C, H, W) about x (B, C, H, W) at `level`; the second half is of the variance."""
         spread = None

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from zoo.nn.norm import GroupNorm, normalise_silu
 from zoo.nn.residual import ACTIVATIONS, Downsample, Upsample
-from zoo.nn.unet.options import DOWN, UP, Attending, Residual, Split
+from zoo.nn.unet.options import DOWN, UP, Attending, Residual, Split, at
+from zoo.nn.unet.transformer import SpatialTransformer
 
 Resize = Literal["down", "up"]
 
@@ -93,7 +94,7 @@ class SelfAttention(nn.Module):
     """Attention of every position to every other, with a residual: (B, C, H, W) to the same.
 
     x + W_o softmax(q k^T / sqrt(d)) v, with q, k, v linear in norm(x); d channels a head. `groups` None: no norm.
-    `context` is there for attention to something else, which this block does not do.
+    A context is not attended to: `SpatialTransformer` does that.
     """
 
     def __init__(
@@ -120,7 +121,9 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(inner, channels)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, allowed: Tensor | None = None
+    ) -> Tensor:
         h = (x if self.norm is None else self.norm(x)).flatten(2)
         h = h.transpose(1, 2).contiguous()  # (B, N, C), turned once and not by every projection
         q, k, v = self._projected(h)  # (B, heads, N, d) each
@@ -153,13 +156,19 @@ def attention(
     options: Attending,
     residual: Residual,
     where: Literal["down", "middle", "up"],
+    level: int = -1,
     scale: float = 1.0,
-) -> SelfAttention:
-    """The attention block of a place."""
-    heads, each = options.shape(channels, where == "up")
+) -> SelfAttention | SpatialTransformer:
+    """The attention block of a place. Raises ValueError for what a transformer does not have."""
+    heads, each = options.shape(channels, where == "up", level)
     groups = options.groups if options.groups is not None else residual.groups
     if where == "middle" and options.middle_groups is not None:
         groups = options.middle_groups
+    if options.context is not None:
+        if scale != 1 or not groups:
+            raise ValueError("a spatial transformer is normed, and its sums are not divided")
+        depth = at(options.depth, level)
+        return SpatialTransformer(channels, options.context, heads, each, depth, groups)
     return SelfAttention(
         channels,
         heads,
@@ -198,3 +207,12 @@ def resampling(kind: str, channels: int, embed: int, options: Residual, up: bool
     if up:
         return Upsample(channels, conv=kind == "conv")
     return HalvingConv(channels) if kind == "conv" else Downsample(channels, kind == "conv-right")
+
+
+def pieces(network: nn.Module) -> list[nn.Module]:
+    """A denoising network's blocks, each called as a module: a DiT's `blocks`, or a U-Net's blocks and attentions."""
+    own = getattr(network, "blocks", None)
+    if isinstance(own, nn.ModuleList):
+        return list(own)
+    kinds = (Block, SelfAttention, SpatialTransformer)
+    return [each for each in network.modules() if isinstance(each, kinds)]

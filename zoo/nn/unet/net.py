@@ -1,11 +1,19 @@
-"""The denoising U-Net of DDPM, improved and guided diffusion, and of diffusers' UNet2DModel: one net.
+"""The denoising U-Net of DDPM, improved, guided and latent diffusion, and of diffusers' UNet2D*Model: one net.
 
-    net(x_t, t, {label, low, low_level}) -> what its process asks for (noise, picture, velocity, and a variance)
+    net(x_t, t, {label, text, low, concat, ...}) -> what its process asks for (noise, picture, velocity, and a variance)
 
 A picture goes down through levels of residual blocks, each at half the resolution, and up again, where each block
 sees the map that the way down had there (Ronneberger et al., arXiv:1505.04597; Ho et al., arXiv:2006.11239; Nichol and
 Dhariwal, arXiv:2102.09672; Dhariwal and Nichol, arXiv:2105.05233). Time, label and, for super-resolution, the level
-of noise on the small picture are embedded, added, and told to every block.
+of noise on the small picture are embedded, added, and told to every block. A text, or any other rows of numbers, is
+attended to (Rombach et al., arXiv:2112.10752). What is told, `cond`, by name:
+
+    label      (B,) int64, or vectors (B, embed)
+    text       (B, L, attention.context), with `text_allowed` (B, L) bool where some of it is padding
+    low        (B, low, h, w), with `low_level` (B,) where the net asks how noisy it is
+    concat     (B, concat, H, W)
+    control    what ControlNets add to the maps that the way up sees, one a map, then one for the middle; or a function
+               of (x, t, cond) that gives them, or None where there is nothing to add (`zoo.nn.control`)
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ from zoo.nn.norm import GroupNorm, normalise_silu
 from zoo.nn.residual import ACTIVATIONS
 from zoo.nn.time import TimeEmbedding
 from zoo.nn.unet.options import Attending, Residual
-from zoo.nn.unet.paths import Ascent, Descent
+from zoo.nn.unet.paths import NOTHING, Ascent, Context, Descent
 
 Labels = Literal["table", "time", "vector"]
 
@@ -29,7 +37,8 @@ Labels = Literal["table", "time", "vector"]
 class UNet(nn.Module):
     """x (B, channels, H, W), t (B,) -> (B, outputs, H, W); H and W divide by patch 2^(levels - 1).
 
-    channels   of the noisy picture; `outputs` of what is predicted (twice as many with a learned variance)
+    channels   of the noisy picture; `outputs` of what is predicted (twice as many with a learned variance), 0 for the
+               way down alone, which ControlNets copy
     widths     of the levels, finest first; `stem` of the first convolution, the first level's if not said
     blocks     residual blocks a level on the way down (one more on the way up)
     time       `TimeEmbedding`'s options; `width` is the first level's and `embed` four times that, if not said
@@ -40,6 +49,7 @@ class UNet(nn.Module):
     labels     how labels are embedded: as rows of a "table" (which needs `classes`), like times ("time"), or not at
                all, being vectors (B, embed) already ("vector")
     low        channels of a small picture, made as large as x (bilinearly) and seen beside it
+    concat     channels of a map of x's size, seen beside it too
     low_level  whether the level of noise on it, in the units of t, is told too
     centre     maps x from [0, 1] to [-1, 1] first
     patch      patches of patch x patch pixels are the first level's positions, their pixels its channels, and back at
@@ -66,6 +76,7 @@ class UNet(nn.Module):
         labels: Labels | None = None,
         low: int = 0,
         low_level: bool = False,
+        concat: int = 0,
         centre: bool = False,
         patch: int = 1,
     ) -> None:
@@ -74,7 +85,8 @@ class UNet(nn.Module):
         embed = said.setdefault("embed", 4 * said["width"])
         attending, options = Attending(**(attention or {})), Residual(**(residual or {}))
         self.channels, self.outputs, self.widths = channels, outputs, tuple(widths)
-        self.classes, self.null, self.low = classes, null, low
+        self.classes, self.null, self.low, self.concat = classes, null, low, concat
+        self.context = attending.context
         self.centre, self.patch = centre, patch
         self.activation = ACTIVATIONS[options.activation]
         self.time = TimeEmbedding(**said)
@@ -90,7 +102,7 @@ class UNet(nn.Module):
         self.low_time = TimeEmbedding(**said) if low_level else None
         first = widths[0] if stem is None else stem
         self.descent = Descent(
-            channels + low,
+            channels + low + concat,
             widths,
             blocks,
             embed,
@@ -102,21 +114,35 @@ class UNet(nn.Module):
             middle_scale=middle_scale,
             patch=patch,
         )
+        if not outputs:
+            return
         self.ascent = Ascent(widths, blocks, embed, options, attending, self.descent.skips, up)
         self.norm = GroupNorm(options.groups, widths[0], eps=options.eps)
         self.conv = nn.Conv2d(widths[0], outputs * patch**2, 3, padding=1)
         nn.init.zeros_(self.conv.weight)
 
-    def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Tensor] | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, cond: Mapping[str, Any] | None = None) -> Tensor:
         cond = cond or {}
-        e = self.activation(self.embedded(t, cond))
-        h, maps = self.descent(self.seen(x, cond), e)
-        h = self.ascent(h, maps, e)
+        control = cond.get("control")
+        h, maps, e, context = self.down(x, t, cond)
+        added = control(x, t, cond) if callable(control) else control
+        if added is not None:
+            h, maps = controlled(h, maps, added)
+        h = self.ascent(h, maps, e, context)
         out: Tensor = self.conv(normalise_silu(self.norm, h, None, own=True))
         out = F.pixel_shuffle(out, self.patch) if self.patch > 1 else out
         return out / t.view(-1, 1, 1, 1).to(out) if self.time.kind == "fourier" else out
 
-    def embedded(self, t: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
+    def down(
+        self, x: Tensor, t: Tensor, cond: Mapping[str, Any], hint: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor], Tensor, Context]:
+        """The middle's map, those of the way down, and what all blocks are told; `hint` is added to the first map."""
+        e = self.activation(self.embedded(t, cond))
+        context = self.attended(cond)
+        h, maps = self.descent(self.seen(x, cond), e, context, hint)
+        return h, maps, e, context
+
+    def embedded(self, t: Tensor, cond: Mapping[str, Any]) -> Tensor:
         """Time, label and noise level of the small picture: (B, embed). Raises ValueError for a label too few."""
         e: Tensor = self.time(t)
         label = cond.get("label")
@@ -145,13 +171,39 @@ class UNet(nn.Module):
             return embedded
         return label
 
-    def seen(self, x: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
-        """What the way down sees: (B, channels + low, H, W). Raises ValueError without the small picture."""
+    def seen(self, x: Tensor, cond: Mapping[str, Any]) -> Tensor:
+        """What the way down sees: (B, channels + low + concat, H, W). Raises ValueError for what is missing."""
         if self.centre:
             x = 2 * x - 1
-        if not self.low:
-            return x
-        if "low" not in cond:
-            raise ValueError(f"the net needs `low`, the small pictures (B, {self.low}, h, w)")
-        low = F.interpolate(cond["low"], x.shape[2:], mode="bilinear", align_corners=False)
-        return torch.cat([x, low.to(x.dtype)], dim=1)
+        parts = [x]
+        if self.low:
+            if "low" not in cond:
+                raise ValueError(f"the net needs `low`, the small pictures (B, {self.low}, h, w)")
+            low = F.interpolate(cond["low"], x.shape[2:], mode="bilinear", align_corners=False)
+            parts.append(low.to(x.dtype))
+        if self.concat:
+            wanted, concat = (len(x), self.concat, *x.shape[2:]), cond.get("concat")
+            if concat is None or tuple(concat.shape) != wanted:
+                got = "none" if concat is None else f"{tuple(concat.shape)}"
+                raise ValueError(f"the net needs `concat`, maps {wanted} beside x, got {got}")
+            parts.append(concat.to(x.dtype))
+        return torch.cat(parts, dim=1) if len(parts) > 1 else x
+
+    def attended(self, cond: Mapping[str, Any]) -> Context:
+        """The text and which of it may be seen. Raises ValueError for a text too many; one too few the blocks find."""
+        text = cond.get("text")
+        if self.context is None:
+            if text is not None:
+                raise ValueError("a text was given to a net that attends to none")
+            return NOTHING
+        return text, cond.get("text_allowed")
+
+
+def controlled(
+    h: Tensor, maps: Sequence[Tensor], control: Sequence[Tensor]
+) -> tuple[Tensor, list[Tensor]]:
+    """The middle's map and those of the way down, each with its residual, the middle's last. ValueError: others."""
+    if [each.shape for each in control] != [each.shape for each in (*maps, h)]:
+        own, given = ([tuple(each.shape) for each in some] for some in ((*maps, h), control))
+        raise ValueError(f"`control` holds residuals {given}, the net's maps are {own}")
+    return h + control[-1], [a + b for a, b in zip(maps, control, strict=False)]

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 from zoo.nn.unet.blocks import Block, attention, resampling
 from zoo.nn.unet.options import Attending, Residual
 
+Context = tuple[Tensor | None, Tensor | None]  # (B, L, D), and which of it may be seen, (B, L) bool
+NOTHING: Context = (None, None)
+
 
 class Level(nn.Module):
     """Blocks at one resolution, attention after each or none, then `resample` if there is another level."""
@@ -27,10 +30,10 @@ class Level(nn.Module):
         self.attentions = nn.ModuleList(attentions)
         self.resample = resample
 
-    def block(self, number: int, h: Tensor, e: Tensor, context: Tensor | None = None) -> Tensor:
+    def block(self, number: int, h: Tensor, e: Tensor, context: Context = NOTHING) -> Tensor:
         """Block `number` and its attention: (B, C, H, W) -> (B, C', H, W)."""
         h = self.blocks[number](h, e)
-        return self.attentions[number](h, context) if len(self.attentions) else h
+        return self.attentions[number](h, *context) if len(self.attentions) else h
 
     def resampled(self, h: Tensor, e: Tensor) -> Tensor:
         """To the next level's resolution."""
@@ -48,14 +51,16 @@ class Middle(nn.Module):
         super().__init__()
         self.first = Block(channels, channels, embed, residual, scale=scale)
         self.attention = (
-            attention(channels, attending, residual, "middle", scale) if attending.middle else None
+            attention(channels, attending, residual, "middle", scale=scale)
+            if attending.middle
+            else None
         )
         self.second = Block(channels, channels, embed, residual, scale=scale)
 
-    def forward(self, h: Tensor, e: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, h: Tensor, e: Tensor, context: Context = NOTHING) -> Tensor:
         h = self.first(h, e)
         if self.attention is not None:
-            h = self.attention(h, context)
+            h = self.attention(h, *context)
         out: Tensor = self.second(h, e)
         return out
 
@@ -97,7 +102,7 @@ class Descent(nn.Module):
                 made.append(Block(width, wanted, embed, residual))
                 width = wanted
                 if level in attending.levels:
-                    seen.append(attention(width, attending, residual, "down"))
+                    seen.append(attention(width, attending, residual, "down", level))
                 self.skips.append(width)
             step = None
             if level < len(steps):
@@ -108,15 +113,16 @@ class Descent(nn.Module):
         self.middle = Middle(width, embed, residual, attending, middle_scale) if middle else None
 
     def forward(
-        self, x: Tensor, e: Tensor, context: Tensor | None = None
+        self, x: Tensor, e: Tensor, context: Context = NOTHING, hint: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Raises ValueError for sides that do not halve often enough."""
+        """`hint` (B, stem, h, w) is added to the first map. Raises ValueError for sides that do not fit."""
         if x.shape[2] % self.factor or x.shape[3] % self.factor:
             raise ValueError(
                 f"pictures of {x.shape[2]} x {x.shape[3]} pixels do not fit {len(self.levels)} levels of patches of "
                 f"{self.patch}: both sides must be multiples of {self.factor}"
             )
         h = self.stem(F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x)
+        h = h if hint is None else h + hint
         maps = [h]
         for each in self.levels:
             level = cast(Level, each)
@@ -157,13 +163,13 @@ class Ascent(nn.Module):
                 made.append(Block(width + left.pop(), widths[level], embed, residual))
                 width = widths[level]
                 if level in where:
-                    seen.append(attention(width, attending, residual, "up"))
+                    seen.append(attention(width, attending, residual, "up", level))
             step = resampling(steps[level - 1], width, embed, residual, up=True) if level else None
             levels.insert(0, Level(made, seen, step))
         self.levels = nn.ModuleList(levels)
 
     def forward(
-        self, h: Tensor, maps: list[Tensor], e: Tensor, context: Tensor | None = None
+        self, h: Tensor, maps: list[Tensor], e: Tensor, context: Context = NOTHING
     ) -> Tensor:
         for each in reversed(self.levels):
             level = cast(Level, each)

@@ -93,8 +93,12 @@ def lcm(denoise: Denoise, x: Tensor, path: Path, options: Options, noise: Noise)
 def churned(
     x: Tensor, at: Level, path: Path, options: Options, noise: Noise
 ) -> tuple[Tensor, Level]:
-    """X noised to a ratio (1 + g) times that of its level, g = min(churn / steps, sqrt(2) - 1)."""
-    if not options.churn or not options.churn_from <= at.ratio <= options.churn_to:
+    """X noised to a ratio (1 + g) times that of its level, g = min(churn / steps, sqrt(2) - 1).
+
+    Pure noise stays what it is.
+    """
+    within = options.churn_from <= at.ratio <= options.churn_to
+    if not options.churn or not at.alpha or not within:
         return x, at
     to = path.level(at.ratio * (1 + min(options.churn / len(path), MOST_CHURN)))
     return raised(x, at, to, noise() * options.churn_noise), to

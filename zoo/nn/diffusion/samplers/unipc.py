@@ -82,7 +82,18 @@ def _weights(ratios: list[float], signed: float, scale: float, predicting: bool)
         wanted.append(growth * factorial / scale)
         factorial *= i + 1
         growth = growth / signed - 1 / factorial
-    solved = torch.linalg.solve(
-        torch.tensor(matrix, dtype=torch.float64), torch.tensor(wanted, dtype=torch.float64)
-    )
-    return [float(each) for each in solved]
+    return _solved(matrix, wanted)
+
+
+def _solved(matrix: list[list[float]], wanted: list[float]) -> list[float]:
+    """X of matrix x = wanted, by elimination in Python's numbers: a tensor of nine costs more to make than to solve."""
+    rows = [[*row, value] for row, value in zip(matrix, wanted, strict=True)]
+    for place in range(len(rows)):
+        best = max(range(place, len(rows)), key=lambda k: abs(rows[k][place]))
+        rows[place], rows[best] = rows[best], rows[place]
+        lead = rows[place][place]
+        rows[place] = [each / lead for each in rows[place]]
+        for k, row in enumerate(rows):
+            if k != place:
+                rows[k] = [a - row[place] * b for a, b in zip(row, rows[place], strict=True)]
+    return [row[-1] for row in rows]
