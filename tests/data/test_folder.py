@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from zoo.data import build, names, open_set, preview
+from zoo.data.batching import collate
 from zoo.data.folder import PictureFolder
 from zoo.errors import DataError
 
@@ -56,6 +57,33 @@ def test_captions_come_from_where_people_put_them(tmp_path, file, text):
     picture(tmp_path / "a.png")
     (tmp_path / file).write_text(text)
     assert PictureFolder(tmp_path, "all", 16)[0]["caption"] == "a red door"
+
+
+def test_a_picture_has_another_one_beside_it(tmp_path):
+    """A depth map of 16 bits, mirrored with its picture; what lacks one is left out by name."""
+    for index in range(3):
+        picture(tmp_path / f"{index}.jpg", (32, 32))
+    for index in (0, 1):
+        slope = np.linspace(0, 65535, 32).astype(np.uint16)[None].repeat(32, 0)
+        Image.fromarray(slope).save(tmp_path / f"{index}.depth.png")
+    picture(tmp_path / "3.jpg", (32, 32))
+    (tmp_path / "3.depth.png").write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match="are left out"):
+        found = open_set(tmp_path, "all", 32, beside="depth")
+    assert [item["name"] for item in found] == ["0.jpg", "1.jpg"]
+    assert found.skipped["2.jpg"] == "has no 2.depth.png beside it"
+    assert found.skipped["3.jpg"] == "its 3.depth.png is left out"
+    assert found[0]["beside"].shape == (3, 32, 32)
+    batch = collate([found[0], found[1]], [False, True])
+    across = batch["beside"][:, 0, 0]
+    assert across[0].tolist() == sorted(across[0].tolist())
+    assert across[1].tolist() == across[0].flip(0).tolist()
+    assert across[0, 0] == -1
+    assert across[0, -1] == 1
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        tar.add(tmp_path / "0.jpg", "0.jpg")
+    with pytest.raises(DataError, match="these are shards"):
+        open_set(tmp_path / "all.tar", "all", 32, beside="depth")
 
 
 def test_a_table_without_captions_is_an_error(tmp_path):

@@ -176,8 +176,13 @@ def test_what_caption_metrics_need(words, pairs, blocks, coins):
         measuring.evaluate(words, pairs[:99], ["caption-accuracy"])
     with pytest.raises(DataError, match=r"no caption of 1 of its 2 .*number 1 is the first"):
         measuring.evaluate(words, [pairs[0], {"image": pairs[1]["image"]}], ["log-p-per-token"])
-    with pytest.raises(Unsupported, match="over 8-bit pixels, so no caption accuracy"):
-        measuring.evaluate(blocks, pairs, ["caption-accuracy"])
+    asked = replace(blocks, card=replace(blocks.card, hooks=("condition", "log_prob")))
+    with pytest.raises(Unsupported, match="over 8-bit pixels, so no log p per token"):
+        measuring.evaluate(asked, pairs, ["log-p-per-token"])
+    with pytest.raises(Unsupported, match="no log_prob, so no caption accuracy"):
+        measuring.evaluate(
+            replace(words, card=replace(words.card, log_prob=None)), pairs, ["caption-accuracy"]
+        )
     deaf = replace(words, card=replace(words.card, hooks=("log_prob",)))
     with pytest.raises(Unsupported, match="takes no conditions"):
         measuring.evaluate(deaf, pairs, ["log-p-per-token"])

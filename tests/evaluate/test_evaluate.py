@@ -139,13 +139,16 @@ def test_a_card_takes_metrics_once_and_keeps_the_rest(blocks):
     put_into_card(folder, [], "table two")
     card = zoo.load(folder).card
     assert [(m.name, m.value, m.data, m.unit) for m in card.metrics] == [
-        ("PSNR", 30.0, "photos-128/test", "dB"),
         ("PSNR", 21.123, "icons-128/test", "dB"),
+        ("PSNR", 30.0, "photos-128/test", "dB"),
         ("SSIM", 0.5, "icons-128/test", None),
     ]
     assert "Sixteen colours." in card.body
     assert "table two" in card.body
     assert "table one" not in card.body
+    with pytest.warns(UserWarning, match="keeps what was measured of more pictures: PSNR of 9"):
+        put_into_card(folder, [number("PSNR", 25.0, count=8), number("SSIM", 0.6, count=10)])
+    assert [m.value for m in zoo.load(folder).card.metrics] == [21.123, 30.0, 0.6]
 
 
 @pytest.fixture

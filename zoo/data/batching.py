@@ -44,7 +44,7 @@ def batches(
 
     Yields:
         images (B / world, C, H, W) float32 in [-1, 1], or tokens (B / world, h, w) int64; labels
-        (B / world,) int64 and captions if there are any.
+        (B / world,) int64, captions and the pictures `beside` them if there are any.
 
     Raises:
         DataError: fewer pictures than a batch, a batch that does not divide, tokens that were encoded
@@ -83,7 +83,7 @@ def batches(
 def collate(items: Sequence[dict[str, Any]], flips: Sequence[bool] | None = None) -> dict[str, Any]:
     """Items of a set to a batch: images (B, C, H, W) in [-1, 1] or tokens (B, h, w) int64.
 
-    Labels and captions where all items have them.
+    The other pictures, `beside` (B, C, H, W), labels and captions where all items have them.
     """
     flips = flips or [False] * len(items)
     kind = "tokens" if "tokens" in items[0] else "image"
@@ -100,16 +100,22 @@ def collate(items: Sequence[dict[str, Any]], flips: Sequence[bool] | None = None
         ]
         batch["tokens"] = torch.stack(chosen)
     else:
-        pictures: list[Tensor] = [
-            item["image"].flip(-1) if flip else item["image"]
-            for item, flip in zip(items, flips, strict=True)
-        ]
-        batch["images"] = torch.stack(pictures).float() / 127.5 - 1
+        batch["images"] = _pictures(items, "image", flips)
+        if all("beside" in item for item in items):
+            batch["beside"] = _pictures(items, "beside", flips)
     if all(item.get("label") is not None for item in items):
         batch["labels"] = torch.tensor([item["label"] for item in items])
     if all(item.get("caption") is not None for item in items):
         batch["captions"] = [item["caption"] for item in items]
     return batch
+
+
+def _pictures(items: Sequence[dict[str, Any]], kind: str, flips: Sequence[bool]) -> Tensor:
+    """(B, C, H, W) in [-1, 1]."""
+    each: list[Tensor] = [
+        item[kind].flip(-1) if flip else item[kind] for item, flip in zip(items, flips, strict=True)
+    ]
+    return torch.stack(each).float() / 127.5 - 1
 
 
 def _mirrored(item: dict[str, Any]) -> Tensor:

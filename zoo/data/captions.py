@@ -1,4 +1,4 @@
-"""Captions of users' pictures: one table beside them, however it was saved.
+"""Captions: of a set's pictures, and of users' own, in one table beside them, however it was saved.
 
 A table is `metadata.csv`, `metadata.jsonl`, `captions.csv` or `captions.jsonl` (rows with file_name
 and text or caption), or `captions.json` ({file name: caption}, or a list of such rows). The first
@@ -17,6 +17,19 @@ from typing import Any
 from zoo.errors import DataError
 
 TABLES = ("metadata.csv", "metadata.jsonl", "captions.csv", "captions.jsonl", "captions.json")
+
+
+def captions_of(data: Any) -> list[str]:
+    """The captions of a set (`zoo.data.open_set`), picture by picture. Raises DataError where one has none."""
+    items = (data[number] for number in range(len(data)))
+    found = [item.get("caption") if isinstance(item, Mapping) else None for item in items]
+    if None in found:
+        raise DataError(
+            f"{getattr(data, 'name', 'The set')} says no caption of {found.count(None):,} of its "
+            f"{len(found):,} pictures (number {found.index(None)} is the first), and captions are needed here. "
+            "A set with captions: icons; a folder's are in metadata.csv beside the pictures."
+        )
+    return [str(each) for each in found]
 
 
 def decoded(data: bytes, where: str) -> str:

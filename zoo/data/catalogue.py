@@ -80,6 +80,11 @@ ENTRIES: dict[str, Entry] = {
         (measuring.EFFICIENTNET,),
         lay=measuring.efficientnet,
     ),
+    "hed": Entry(
+        "weights of HED, which draws the edges of a picture as people would: zoo annotate hed",
+        (measuring.HED,),
+        lay=measuring.hed,
+    ),
     "minilm": Entry(
         "a pretrained text encoder, 384 numbers a token, that models may be conditioned with",
         (texts.MINILM,),

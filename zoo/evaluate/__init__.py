@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from zoo.evaluate.baselines import CODECS, Row, codecs, markdown
     from zoo.evaluate.classifier import Classes, classify
     from zoo.evaluate.command import Report, run
+    from zoo.evaluate.control import control_fidelity, edge_f1, mean_iou
     from zoo.evaluate.fidelity import mse, psnr, ssim
     from zoo.evaluate.frechet import Moments, frechet_distance
     from zoo.evaluate.gauge import Batch, Gauge, Reading
@@ -31,6 +32,7 @@ _WHERE = {
     "baselines": "CODECS Row codecs markdown",
     "classifier": "Classes classify",
     "command": "Report run",
+    "control": "control_fidelity edge_f1 mean_iou",
     "fidelity": "mse psnr ssim",
     "frechet": "Moments frechet_distance",
     "gauge": "Batch Gauge Reading",
@@ -65,11 +67,14 @@ __all__ = [
     "classify",
     "codecs",
     "comparison",
+    "control_fidelity",
+    "edge_f1",
     "evaluate",
     "frechet_distance",
     "labelled_sheet",
     "lossless",
     "markdown",
+    "mean_iou",
     "mse",
     "outliers",
     "psnr",

@@ -1,8 +1,10 @@
-"""Gauges of pictures given their captions, of a text-to-image model whose log_prob is over tokens.
+"""Gauges of pictures given their captions, of a text-to-image model.
 
-    log p per token     log p(t_1 ... t_T | caption) / T, in nats; the mean over pictures
+    log p per token     log p(t_1 ... t_T | caption) / T, in nats; the mean over pictures; of tokens
     caption accuracy    how often the picture's own caption is the one, among 100, that gives it the
-                        greatest log p(picture | caption): Bayes' rule under a uniform prior
+                        greatest log p(picture | caption): Bayes' rule under a uniform prior. Where
+                        log_prob is a bound or an estimate, that stands in for log p, all captions
+                        with the same noise (Li et al., 2023, arXiv:2303.16203)
 
 The 99 other captions are drawn by a rule, not at random. Of a set's different captions c_0 ... c_{M-1}, in the
 order in which they first stand in it, a picture of caption c_j is shown c_j and
@@ -14,10 +16,11 @@ which are 99 different ones spread evenly over the split, whatever `count` and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from zoo.data.captions import captions_of
 from zoo.errors import DataError, Unsupported
 from zoo.evaluate.gauge import Batch, Reading
 from zoo.evaluate.metric import mean_and_se
@@ -40,16 +43,7 @@ class Choices:
     """
 
     def __init__(self, data: Any) -> None:
-        items = (data[number] for number in range(len(data)))
-        found = [item.get("caption") if isinstance(item, Mapping) else None for item in items]
-        if None in found:
-            raise DataError(
-                f"{getattr(data, 'name', 'The set')} says no caption of {found.count(None):,} of its "
-                f"{len(found):,} pictures (number {found.index(None)} is the first), and this is "
-                "measured given captions. A set with captions: icons; a folder's are in "
-                "metadata.csv beside the pictures."
-            )
-        self.captions: list[str] = [str(each) for each in found]
+        self.captions = captions_of(data)
         self.different = list(dict.fromkeys(self.captions))
         self._place = {each: place for place, each in enumerate(self.different)}
 
@@ -74,20 +68,26 @@ def takes_text(card: Card) -> bool:
     return "text" in card.config or card.pipeline_tag == "text-to-image"
 
 
+def told(card: Card, what: str) -> Density:
+    """What the card's log_prob is. Raises Unsupported for a model that is none of pictures given a caption."""
+    if card.log_prob is None:
+        raise Unsupported(f"{card.name} has no log_prob, so no {what}.")
+    if "condition" not in card.hooks:
+        raise Unsupported(f"{card.name} takes no conditions, so no caption, so no {what}.")
+    return card.log_prob
+
+
 def tokens_of(card: Card, what: str) -> tuple[Density, int]:
     """What the card's log_prob is, and how many tokens a picture has.
 
-    Raises Unsupported for a model that is not one of tokens given a condition.
+    Raises Unsupported for a model that is not one of tokens given a caption.
     """
-    density = card.log_prob
-    if density is None or density.over != "tokens" or card.latent is None:
-        said = "no log_prob" if density is None else f"a log_prob over {density.over}"
+    density = told(card, what)
+    if density.over != "tokens" or card.latent is None:
         raise Unsupported(
-            f"{card.name} has {said}, so no {what}, which is of a picture's tokens given its caption. "
-            "It is for models whose card says `log_prob: {kind: exact, over: tokens}` and that take text."
+            f"{card.name} has a log_prob over {density.over}, so no {what}, which is of a picture's tokens given "
+            "its caption: of models whose card says `log_prob: {kind: exact, over: tokens}`."
         )
-    if "condition" not in card.hooks:
-        raise Unsupported(f"{card.name} takes no conditions, so no caption, so no {what}.")
     return density, prod(card.latent)
 
 
@@ -120,7 +120,7 @@ class CaptionAccuracy:
     needs = frozenset({"given", "among"})
 
     def __init__(self, card: Card, device: torch.device) -> None:
-        self.density, _ = tokens_of(card, "caption accuracy")
+        self.density = told(card, "caption accuracy")
         self.right: list[float] = []
 
     def add(self, batch: Batch) -> None:

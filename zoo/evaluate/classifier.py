@@ -144,7 +144,9 @@ def labels_of(card: Card) -> tuple[int, ...]:
 
 
 def names_of(card: Card) -> tuple[str, ...]:
-    """Names of a card's labels, from the set it was trained on; none if that has none that fit."""
+    """Names of a card's labels, its own or of the set it was trained on; none if that has none that fit."""
+    if card.labels:
+        return card.labels
     trained = card.training.data if card.training else ()
     count = card.config.get("classes")
     fitting = [LABELS[name] for name in trained if len(LABELS.get(name, ())) == count]

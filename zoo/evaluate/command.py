@@ -20,23 +20,9 @@ if TYPE_CHECKING:
     from zoo.card import Card
     from zoo.evaluate.baselines import Row
     from zoo.evaluate.lossless import Lossless
-    from zoo.model import Model
+    from zoo.evaluate.samplers import Sampled
 
-SHEET, COPIES = "codecs.png", "copies.png"
-SECTION = """\
-## Beside image codecs at the same bytes
-
-{count} pictures of {data}, at most {bytes} bytes each. Every codec is at its best: shrunk by 1 to
-8, encoded, enlarged again, at the scale and quality with the least LPIPS within the bytes, header
-included. The model's bytes are its tokens at log2(codes) bits each, without a header; its weights
-are not counted.
-
-{table}
-
-![original, {name} and codecs]({file})
-
-Measured by `{line}`."""
-CODEC_COUNT = 200  # pictures; searching scales and qualities takes about a second each
+SHEET, COPIES, PLOT, CONTROL = "codecs.png", "copies.png", "samplers.png", "control.png"
 
 
 @dataclass(frozen=True)
@@ -49,6 +35,7 @@ class Report:
         markdown: the sections with the codecs' tables, as they stand in the card.
         written: files written: the card, the sheet.
         lossless: the model's archive and lossless formats; empty unless asked for.
+        samplers: samples by sampler and number of evaluations; empty unless asked for.
     """
 
     metrics: tuple[Metric, ...]
@@ -56,11 +43,13 @@ class Report:
     markdown: str = ""
     written: tuple[Path, ...] = ()
     lossless: tuple[Lossless, ...] = ()
+    samplers: tuple[Sampled, ...] = ()
 
     def text(self) -> str:
         """Lay everything out for a terminal."""
         models = {each.settings.get("model") for each in self.metrics}
-        numbers = table(self.metrics) if len(models) < 2 else comparison(self.metrics)
+        numbers = comparison(self.metrics) if len(models) > 1 else table(self.metrics)
+        numbers = numbers if self.metrics else ""
         parts = [numbers, self.markdown, *(f"wrote {each}" for each in self.written)]
         return "\n\n".join(each for each in parts if each)
 
@@ -70,6 +59,7 @@ class Report:
             "metrics": [each.as_dict() for each in self.metrics],
             "codecs": [each.as_dict() for each in self.rows],
             "lossless": [each.as_dict() for each in self.lossless],
+            "samplers": [each.as_dict() for each in self.samplers],
             "written": [str(each) for each in self.written],
         }
 
@@ -116,11 +106,17 @@ def run(
     lossless: bool = False,
     against: str | None = None,
     copying: bool = False,
+    samplers: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
     request: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     ray: str | None = None,
 ) -> Report:
     """Measure a model on a built set.
+
+    A ControlNet is measured by how well what it draws keeps to hints made of the pictures, beside
+    its base without it (zoo.evaluate.control), and a sheet is written; by other metrics only if
+    they are named.
 
     Args:
         name: as `zoo.load` takes it.
@@ -134,8 +130,8 @@ def run(
         seed: for log_prob and samples.
         device: where to run.
         write: put the metrics, and the codecs' table and sheet, into the model's card.
-        codecs: also measure JPEG, WebP, AVIF and JPEG XL at the bytes of the model's tokens, on at
-            most 200 pictures.
+        codecs: also measure JPEG, WebP, AVIF and JPEG XL at the bytes of the model's tokens (of its
+            archive, for a model of tokens' probabilities), on at most 200 pictures.
         lossless: also measure the model's lossless archive beside PNG, WebP and JPEG XL, on at most
             1,000 pictures unless `count` says more.
         against: another set, whose pictures the model's log_prob is to tell from `data`'s: AUROC
@@ -144,6 +140,10 @@ def run(
         copying: also measure how near samples are to the training split of `data`, beside held-out
             pictures (zoo.evaluate.copying), and write a sheet of the nearest pairs. Other metrics are
             then measured only if they are named.
+        samplers: also measure samples by each of these samplers in each number of `steps`, and by each weight of
+            guidance (zoo.evaluate.samplers), of 256 pictures unless `count` says more; (): those of a usual card.
+            Writes a plot. Other metrics are then measured only if they are named.
+        steps: of the samplers; by default 5, 10, 25 and 50.
         request: conditions of the model ({"importance": 500}); they stand in the metrics' names.
         out: where the sheet goes if it is not written beside the card.
         ray: "auto" or the address of a Ray cluster that does the model's work; see `zoo.bulk`.
@@ -163,7 +163,7 @@ def run(
     from zoo.loading import load
 
     found = hub.resolve(name) if write else None
-    if found is not None and found.source.startswith("hf:"):
+    if found is not None and found.origin is not None:
         raise RequestError(
             f"{name} is a fetched copy of a hub's repository; its card cannot be written here. "
             "Save it to a folder (`zoo.load(...).save(folder)`) and evaluate that with --write."
@@ -176,7 +176,8 @@ def run(
     called = _called(pictures, data, size, split)
     line = command_line(str(name), data, split, size, metrics, count, seed, against, request)
     measured = []
-    if metrics or (against is None and not copying):
+    controls = model.family == "controlnet"
+    if metrics or (against is None and not copying and samplers is None and not controls):
         spread = None
         if ray is not None:
             from zoo.evaluate.spread import Spread
@@ -203,6 +204,8 @@ def run(
     section, written = "", []
     if codecs:
         beside = Path(out) if out else (found.folder if found else Path()) / SHEET
+        from zoo.evaluate.equal_bytes import compare
+
         rows, section = compare(model, pictures, count, beside, called, f"{line} --codecs")
         written.append(beside)
     if copying:
@@ -216,20 +219,43 @@ def run(
             names=(called, called_too), command=f"{line} --copying", sheet=beside,
         )  # fmt: skip
         written.append(beside)
+    sampled: tuple[Sampled, ...] = ()
+    by_samplers = ""
+    if samplers is not None:
+        from zoo.evaluate.samplers import SAMPLERS, STEPS, by_sampler
+
+        beside = (Path(out).parent if out else found.folder if found else Path()) / PLOT
+        more = "".join(f" --sampler {each}" for each in samplers)
+        more += "".join(f" --steps {each}" for each in steps or ())
+        rows_of, by_samplers = by_sampler(
+            model, pictures, count, batch_size, seed, names=tuple(samplers) or SAMPLERS, steps=tuple(steps or STEPS),
+            called=called, line=f"{line}{more or ' --samplers'}", path=beside,
+        )  # fmt: skip
+        sampled = tuple(rows_of)
+        written.append(beside)
+    if controls:
+        from zoo.evaluate.control import control_fidelity
+
+        beside = (Path(out).parent if out else found.folder if found else Path()) / CONTROL
+        measured += control_fidelity(
+            model, pictures, count, batch_size, seed, name=called, command=line, sheet=beside
+        )
+        written.append(beside)
     archives: tuple[Lossless, ...] = ()
     beside_lossless = ""
     if lossless:
         from zoo.evaluate.lossless import measured_beside
 
-        more, archives, beside_lossless = measured_beside(
+        found_too, archives, beside_lossless = measured_beside(
             model, pictures, count, batch_size, called, f"{line} --lossless"
         )
-        measured += more
+        measured += found_too
     if found is not None:
         written.insert(0, put_into_card(found.folder, measured, section, written))
         put_into_card(found.folder, [], beside_lossless, mark="lossless")
-    sections = "\n\n".join(each for each in (section, beside_lossless) if each)
-    return Report(tuple(measured), rows, sections, tuple(written), archives)
+        put_into_card(found.folder, [], by_samplers, mark="samplers")
+    sections = "\n\n".join(each for each in (section, beside_lossless, by_samplers) if each)
+    return Report(tuple(measured), rows, sections, tuple(written), archives, sampled)
 
 
 def _called(pictures: Any, data: str, size: int, split: str) -> str:
@@ -243,46 +269,3 @@ def usual_set(card: Card) -> str:
 
     trained = card.training.data if card.training else ()
     return next((name for name in trained if name in ENTRIES and ENTRIES[name].size), "icons")
-
-
-def compare(
-    model: Model, data: Any, count: int | None, path: Path, called: str, line: str
-) -> tuple[tuple[Row, ...], str]:
-    """Measure codecs and the model on the same pictures; write the sheet, give rows and Markdown.
-
-    Raises RequestError if the model has no tokens, whose bytes are the budget.
-    """
-    import torch
-
-    from zoo.evaluate.baselines import codecs, markdown
-    from zoo.evaluate.fidelity import psnr
-    from zoo.evaluate.gauges import codes_of
-    from zoo.evaluate.measure import batches, rebuilt
-    from zoo.evaluate.sheets import sheet
-    from zoo.evaluate.tokens import bytes_needed
-    from zoo.images import from_uint8
-    from zoo.nn.lpips import LPIPS
-
-    count = min(count or len(data), CODEC_COUNT, len(data))
-    net = LPIPS("alex").to(model.device)
-    originals, made, distances, spent = [], [], [], 0
-    with torch.inference_mode():
-        for pictures in batches(data, count, 16):
-            back, tokens = rebuilt(model, from_uint8(pictures))
-            pair = [
-                from_uint8(each.to(model.device)).expand(-1, 3, -1, -1) for each in (back, pictures)
-            ]
-            distances += net(*pair).tolist()
-            originals.append(pictures)
-            made.append(back)
-            spent = bytes_needed(tokens[0].numel(), codes_of(model.card))
-    before, after = torch.cat(originals), torch.cat(made)
-    rows = codecs(before, spent, lpips=net)
-    net.cpu()
-    sheet(before, after, rows, path, model.name, spent, lpips=net)
-    own = (model.name, float(spent), float(psnr(before, after).mean()), sum(distances) / count)
-    section = SECTION.format(
-        count=count, data=called, bytes=spent, name=model.name, file=path.name, line=line,
-        table=markdown(rows, [own]),
-    )  # fmt: skip
-    return tuple(rows), section

@@ -61,7 +61,7 @@ def nats_given(
             values = [value for _, value in some]
             asked = model.condition(**{key: values if len(some) > 1 else values[0]})
             nats = model.net.log_likelihood(symbols[places], asked._cond(len(some)))
-            told = answered(model.card, model.hooks.distribution, "log_prob", nats, len(some))
+            told = answered(model.card, model.hooks.who("log_prob"), "log_prob", nats, len(some))
             parts.append(told.double().cpu())
     return torch.cat(parts).view(len(rows), -1)
 

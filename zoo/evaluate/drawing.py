@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import Unsupported
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from zoo.model import Model
 
 
-def drawn(model: Model, count: int, seed: int, first: int = 0) -> Images:
-    """`count` samples of a batch whose first is sample number `first` of all.
+def drawn(model: Model, count: int, seed: int, first: int = 0, **options: Any) -> Images:
+    """`count` samples of a batch whose first is sample number `first` of all, drawn by `options`.
 
     A model of K labels (`classes: K` in its card's config, `condition` among its family's hooks)
     is asked for the label (first + i) mod K, so that each label is drawn as often as any other; one
@@ -29,4 +29,4 @@ def drawn(model: Model, count: int, seed: int, first: int = 0) -> Images:
                 "spread over them."
             )
         model = model.condition(label=[(first + index) % classes for index in range(count)])
-    return model.sample(count, seed=seed)
+    return model.sample(count, seed=seed, **options)

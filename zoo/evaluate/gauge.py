@@ -1,8 +1,9 @@
 """What a gauge is: it takes batches of what a model made of pictures, and gives readings.
 
 A gauge says what it needs of the model (`rebuilt`, `tokens`, `bits`, `nats`, `classes`, `samples`,
-`pictured`, `given`, with `among` given many captions) and of the set (`labels`), and `evaluate` runs
-only those parts of it. A family's new metric is one such class and one line in `zoo.evaluate.gauges.GAUGES`.
+`pictured`, `given`, with `among` given many captions, `terms`, `guesses`) and of the set (`labels`),
+and `evaluate` runs only those parts of it. A family's new metric is one such class and one line in
+`zoo.evaluate.gauges.GAUGES`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Batch:
         labels: (B,) int64, the label that the set gives.
         samples: uint8 (B, C, H, W), as many as pictures.
         pictured: uint8 (B, C, H, W), a sample given each picture's caption.
+        terms: what -log_prob is the sum of, by name, (B,) nats each.
+        guesses: (B,) int64, the most probable label by level of noise.
         given: (B, K) float64, log_prob given captions, of which the first is the picture's own.
         seconds: what encoding and decoding this batch took.
     """
@@ -44,6 +47,8 @@ class Batch:
     samples: Tensor | None = None
     pictured: Tensor | None = None
     given: Tensor | None = None
+    terms: Mapping[str, Tensor] | None = None
+    guesses: Mapping[str, Tensor] | None = None
     seconds: float = 0.0
 
     def need(self, name: str) -> Tensor:

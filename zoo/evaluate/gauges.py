@@ -14,7 +14,7 @@ from zoo.evaluate.captions import CaptionAccuracy, LogPerToken, takes_text
 from zoo.evaluate.features import NAME, WIDTH, EfficientNetLite2
 from zoo.evaluate.frechet import Moments, distance_of
 from zoo.evaluate.gauge import Batch, Gauge, Reading
-from zoo.evaluate.likelihood import Accuracy, Likelihood
+from zoo.evaluate.likelihood import Accuracy, Likelihood, NoisyAccuracy, Terms
 from zoo.evaluate.metric import mean_and_se
 from zoo.evaluate.tokens import Histogram, bits_of, bytes_needed
 from zoo.images import from_uint8
@@ -217,7 +217,9 @@ GAUGES: dict[str, Callable[[Card, torch.device], Gauge]] = {
     "speed": Speed,
     "bits-per-dim": Likelihood,
     "nats": lambda card, device: Likelihood(card, device, only_nats=True),
+    "bits-by-term": Terms,
     "accuracy": Accuracy,
+    "noisy-accuracy": NoisyAccuracy,
     "log-p-per-token": LogPerToken,
     "caption-accuracy": CaptionAccuracy,
 }
@@ -236,10 +238,14 @@ def codes_of(card: Card) -> int:
 
 def usual(card: Card) -> tuple[str, ...]:
     """The metrics that belong on the card of such a model."""
+    if card.family == "classifier":
+        return ("noisy-accuracy",)
     if card.log_prob and card.log_prob.over == "tokens":
         return ("log-p-per-token", "caption-accuracy") if takes_text(card) else ("nats",)
     if card.latent_kind == "tokens":
         return OF_TOKENS
+    if card.log_prob and card.log_prob.over == "latents":
+        return ("fd-captions",) if takes_text(card) else ("fd-samples",)
     if card.log_prob:
         return ("bits-per-dim",)
     if card.latent_kind == "continuous" and "sample" not in card.hooks:

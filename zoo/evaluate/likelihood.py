@@ -11,6 +11,7 @@ must not be ranked together.
 
 from __future__ import annotations
 
+from math import log, prod
 from typing import TYPE_CHECKING
 
 from zoo.errors import Unsupported
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from zoo.card import Card, Density
 
+STRETCHES = 10
 BITS, NATS = "bits per dimension", "negative log-probability"
 
 
@@ -70,6 +72,39 @@ def _mean(values: list[float], unit: str) -> tuple[float, str, float | None]:
     return mean, unit, se
 
 
+class Terms:
+    """What the bits per dimension are the sum of: the ends, and what is between in ten stretches."""
+
+    needs = frozenset({"terms"})
+
+    def __init__(self, card: Card, device: torch.device) -> None:
+        self.density, self.numbers = density_of(card, "terms"), prod(card.image)
+        self.nats: dict[str, list[float]] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Take the next batch."""
+        if batch.terms is None:
+            raise Unsupported("This gauge needs 'terms', which the batch lacks.")
+        for name, nats in batch.terms.items():
+            self.nats.setdefault(name, []).extend(nats.double().tolist())
+
+    def readings(self) -> list[Reading]:
+        """Give the means, in bits per dimension."""
+        first, *inner, last = self.nats
+        size = -(-len(inner) // STRETCHES) or 1
+        stretches = [inner[start : start + size] for start in range(0, len(inner), size)]
+        note = {"kind": self.density.kind, "over": self.density.over}
+        made = []
+        for names in ([first], *stretches, [last]):
+            bits = [
+                sum(row) / (self.numbers * log(2))
+                for row in zip(*(self.nats[name] for name in names), strict=True)
+            ]
+            called = names[0] if len(names) == 1 else f"{names[0]} .. {names[-1].split()[-1]}"
+            made.append(Reading(f"{BITS}, {called}", *_mean(bits, "bit"), note))
+        return made
+
+
 class Accuracy:
     """How often the most probable label is the true one; zoo.evaluate.classifier says how."""
 
@@ -94,3 +129,30 @@ class Accuracy:
             "over": self.density.over,
         }
         return [Reading("accuracy", 100 * mean, "%", None if se is None else 100 * se, note)]
+
+
+class NoisyAccuracy:
+    """How often a classifier of noisy pictures is right, by level of noise."""
+
+    needs = frozenset({"guesses", "labels"})
+
+    def __init__(self, card: Card, device: torch.device) -> None:
+        self.right: dict[str, list[float]] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Take the next batch."""
+        if batch.guesses is None:
+            raise Unsupported("This gauge needs 'guesses', which the batch lacks.")
+        labels = batch.need("labels")
+        for name, best in batch.guesses.items():
+            self.right.setdefault(name, []).extend((best == labels).double().tolist())
+
+    def readings(self) -> list[Reading]:
+        """Give the share of right answers in percent, level by level."""
+        made = []
+        for name, right in self.right.items():
+            mean, se = mean_and_se(right)
+            made.append(
+                Reading(f"accuracy at {name}", 100 * mean, "%", None if se is None else 100 * se)
+            )
+        return made

@@ -6,14 +6,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from zoo import bulk
+from zoo import bulk, rng
 from zoo.data import Binarised
-from zoo.errors import DataError, RequestError
+from zoo.density import LogProb
+from zoo.errors import DataError, RequestError, Unsupported
 from zoo.evaluate.captions import AMONG, Choices
 from zoo.evaluate.classifier import classify
 from zoo.evaluate.conditional import nats_given
@@ -111,6 +113,24 @@ def rebuilt(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
     return to_uint8(back).cpu(), latents
 
 
+def summed(model: Model, terms: Mapping[str, Tensor]) -> LogProb:
+    """The log_prob of pictures, of the `terms` (B,) that it is the sum of: those of 8-bit pixels."""
+    meaning, nats = model.density, -torch.stack(list(terms.values())).sum(0)
+    return LogProb(nats, meaning.kind, meaning.over, prod(model.card.image))
+
+
+def guessed(model: Model, images: Tensor, seed: int) -> dict[str, Tensor]:
+    """The most probable label (B,) of images (B, C, H, W) by level of noise. Raises Unsupported."""
+    told = getattr(model.net, "guesses", None)
+    if told is None:
+        raise Unsupported(
+            f"{model.name} (family {model.family!r}) does not tell what noisy pictures show; models of the family "
+            "'classifier' do. Of log_prob's classifier: --metric accuracy."
+        )
+    found: dict[str, Tensor] = told(images.to(model.device, model.dtype), rng.generator(seed))
+    return found
+
+
 def made(
     model: Model,
     pictures: Tensor,
@@ -131,8 +151,9 @@ def made(
     elif "tokens" in needs:
         tokens = model.encode(images)
     seconds = _settle(model.device) - begun
+    terms = _here(model.terms(images, seed=seed)) if "terms" in needs else None
     if needs & {"bits", "nats"}:
-        answer = model.log_prob(images, seed=seed)
+        answer = model.log_prob(images, seed=seed) if terms is None else summed(model, terms)
         bits, nats = answer.bits_per_dim, answer.nats
     if "classes" in needs:
         classes = classify(model, images, seed=seed).best.cpu()
@@ -141,12 +162,17 @@ def made(
     if "pictured" in needs:
         told = model.condition(text=[row[0] for row in captions])
         pictured = to_uint8(_plain(told.sample(len(pictures), seed=seed))).cpu()
+    guesses = _here(guessed(model, images, seed)) if "guesses" in needs else None
     if "samples" in needs:
         samples = to_uint8(_plain(drawn(model, len(pictures), seed, first))).cpu()
     return Batch(
         pictures, back, tokens, bits, nats, classes, samples=samples, pictured=pictured, given=given,
-        seconds=seconds,
+        terms=terms, guesses=guesses, seconds=seconds,
     )  # fmt: skip
+
+
+def _here(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: each.cpu() for name, each in found.items()}
 
 
 def _plain(images: Any) -> Tensor:
@@ -202,7 +228,10 @@ def evaluate(
             f"got {count:,} and {batch_size}."
         )
     names = tuple(metrics) if metrics is not None else usual(model.card)
-    gauges = gauges_of(names, model.card, model.device)
+    told = (
+        model.card if model.card.log_prob is None else replace(model.card, log_prob=model.density)
+    )
+    gauges = gauges_of(names, told, model.device)
     needs: frozenset[str] = frozenset().union(*(gauge.needs for gauge in gauges))
     steps, numbers = -(-count // batch_size), spread(total, count)
     label = f"evaluating {model.name}"
@@ -224,7 +253,7 @@ def evaluate(
         ]
         gpus = int((job.device or "cpu").startswith("cuda"))
         results = bulk.run(job, units, label, job.ray, gpus)
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode: a log_prob or a guided sample may need gradients
         for step, batch in enumerate(results):
             if "labels" in needs:
                 places = numbers[step * batch_size : (step + 1) * batch_size]

@@ -99,7 +99,8 @@ def outliers(
 
     Raises Unsupported for a model without log_prob, ImageError for pictures it does not take.
     """
-    density = density_of(model.card, "out-of-distribution scores")
+    density_of(model.card, "out-of-distribution scores")
+    density = model.density
     sets = [suited(each, model.card, seed) for each in (inside, outside, training)]
     many = min(count or len(inside), len(inside))
     counts = [many, min(count or len(outside), len(outside)), min(many, len(training))]

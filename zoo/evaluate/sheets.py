@@ -13,6 +13,7 @@ from zoo.errors import ImageError, RequestError
 
 if TYPE_CHECKING:
     from zoo.evaluate.baselines import Row
+    from zoo.images import Images
     from zoo.model import Model
 
 GAP, TEXT, LEAST = (
@@ -81,6 +82,21 @@ def labelled_sheet(
         RequestError: no picture, or labels and pictures do not match.
         ImageError: something is not a picture.
     """
+    sheet = labelled(rows, labels, titles, caption, least)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, format="PNG", optimize=True)
+    return path
+
+
+def labelled(
+    rows: Sequence[Sequence[Any]],
+    labels: Sequence[Sequence[str]],
+    titles: Sequence[str] | None = None,
+    caption: str = "",
+    least: int = LEAST,
+) -> Image.Image:
+    """The sheet that `labelled_sheet` writes. Raises as it does."""
     pictures, texts = [len(row) for row in rows], [len(row) for row in labels]
     if pictures != texts or not any(pictures):
         raise RequestError(
@@ -129,10 +145,44 @@ def labelled_sheet(
             pen.rectangle((x - 1, y - 1, x + each.width, y + each.height), outline=FAINT)
             pen.multiline_text((x, y + each.height + 2), text, INK, font=font)
         y += height + words + GAP + 2
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, format="PNG", optimize=True)
-    return path
+    return sheet
+
+
+def of_texts(
+    images: Images, texts: Sequence[str], columns: int = 4, caption: str = "", least: int = LEAST
+) -> Image.Image:
+    """A sheet of texts, `columns` in a row, each under the pictures drawn for it.
+
+    Of n `images` the first n / len(texts) are the first text's, and so on. Raises RequestError if that is no whole
+    number.
+    """
+    from zoo.images import Images
+
+    each = len(images) // max(1, len(texts))
+    if not texts or each * len(texts) != len(images):
+        raise RequestError(f"{len(images)} pictures are not as many of each of {len(texts)} texts.")
+    tiles = [
+        Images(images[place * each : (place + 1) * each]).grid() for place in range(len(texts))
+    ]
+    rows = range(0, len(texts), columns)
+    return labelled(
+        [tiles[start : start + columns] for start in rows],
+        [list(texts[start : start + columns]) for start in rows],
+        caption=caption,
+        least=least,
+    )
+
+
+def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    """One sheet over the other, from the left. Raises RequestError for none."""
+    if not sheets:
+        raise RequestError("There is no sheet to stack.")
+    size = max(each.width for each in sheets), sum(each.height for each in sheets)
+    whole, y = Image.new("RGB", size, PAPER), 0
+    for each in sheets:
+        whole.paste(each, (0, y))
+        y += each.height
+    return whole
 
 
 def _enlarged(picture: Image.Image, least: int) -> Image.Image:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from torch import Tensor, inference_mode, stack
+from torch import Tensor, no_grad, stack
 
 from zoo.evaluate.gauge import Batch
 
@@ -51,7 +51,7 @@ class Spread:
 
         def work(step: Step) -> Batch:
             pictures = stack([picture(data[number]) for number in step.numbers])
-            with inference_mode():
+            with no_grad():
                 seed, first = self.seed + step.place, step.place * self.batch_size
                 found = made(model, pictures, self.needs, seed, first, choose(step.numbers))
             return _on_cpu(found)
@@ -60,7 +60,7 @@ class Spread:
 
 
 def _on_cpu(batch: Batch) -> Batch:
-    """Without inference tensors too, which cannot travel."""
+    """Copies, so that nothing larger travels along."""
     moved: dict[str, Any] = {}
     for each in dataclasses.fields(batch):
         value = getattr(batch, each.name)
