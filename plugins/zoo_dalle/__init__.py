@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @hookimpl
 def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DalleModel | Clip:
-    """The net of the card's config; see `zoo_dalle.net.dalle`, and `zoo_dalle.clip` for one that only judges."""
+    """The net of the card's config; see `zoo_dalle.making.dalle`, and `zoo_dalle.clip` for one that only judges."""
     if set(config) == {"clip"}:
         from zoo_dalle.clip import Clip
 
         return Clip(**config["clip"])
-    from zoo_dalle.net import dalle
+    from zoo_dalle.making import dalle
 
     return dalle(config, parts)
 

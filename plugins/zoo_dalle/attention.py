@@ -6,9 +6,9 @@ on `heads` heads of d channels; with fewer heads of keys and values each serves 
 queries; Ainslie et al., 2023, arXiv:2305.13245). `qkv` holds W_q above W_k above W_v: one product instead of three.
 
 What is kept of a layer (`Kept`): full attention keeps all keys and values in one piece, [prefix | picture]. A sparse
-layer keeps the picture's aside and lays what a position sees of them behind the prefix's, so that a step reads the
-prefix and its few neighbours and nothing else. Where several pictures grow from one prompt, the prompt's keys and
-values are there once, and all its pictures' queries meet them in one product.
+layer keeps the picture's aside and lays what a position sees of them behind the prefix's, so that a step
+(`zoo_dalle.stepping`) reads the prefix and its few neighbours and nothing else. Where several pictures grow from one
+prompt, the prompt's keys and values are there once, and all its pictures' queries meet them in one product.
 """
 
 from __future__ import annotations
@@ -115,38 +115,6 @@ class Attention(nn.Module):
         q, k, v = self.project(x, view)
         keys, values = write(kept, k, v, start, prefix)
         return self.finish(self.mix(q, keys, values, view.mask, view.causal))
-
-    def step(
-        self, x: Tensor, kept: Kept, place: int, prefix: int, near: Tensor | None, view: View
-    ) -> Tensor:
-        """Position `place` of the picture (B, 1, C); `near` are the places it sees, itself last; None: all.
-
-        `view.mask`, if any, is (B, 1, 1, P + T): which keys may be looked at.
-        """
-        q, k, v = self.project(x, view)
-        first = 0 if kept.prompt_keys is not None else prefix
-        if near is None:
-            last = first + place + 1
-            kept.keys[:, :, last - 1 : last] = k
-            kept.values[:, :, last - 1 : last] = v
-        else:
-            last = first + len(near)
-            assert kept.image_keys is not None
-            assert kept.image_values is not None
-            kept.image_keys[:, :, place : place + 1] = k
-            kept.image_values[:, :, place : place + 1] = v
-            kept.keys[:, :, first:last] = kept.image_keys[:, :, near]
-            kept.values[:, :, first:last] = kept.image_values[:, :, near]
-        keys, values = kept.keys[:, :, :last], kept.values[:, :, :last]
-        q = q.reshape(len(q), self.kv_heads, -1, self.head)  # queries of a group side by side
-        if kept.prompt_keys is not None and kept.prompt_values is not None:
-            mask = None if view.mask is None else view.mask[..., :prefix]
-            mixed = apart(q, kept.prompt_keys, kept.prompt_values, keys, values, mask)
-        else:
-            mask = None if view.mask is None else view.mask[..., :last]
-            mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-        out: Tensor = self.out(mixed.reshape(len(x), 1, -1))
-        return out
 
 
 def write(kept: Kept, k: Tensor, v: Tensor, start: int, prefix: int) -> tuple[Tensor, Tensor]:

@@ -58,10 +58,14 @@ class Choice:
         """One token (B,) int64 a row of `logits` (B, K); `uniform` (B,) in [0, 1) are all there is of chance."""
         if self.temperature == 0:
             return logits.argmax(-1)
+        codes = None
+        if 0 < self.top_k < logits.shape[-1]:  # the others need not be summed
+            codes = logits.topk(self.top_k, -1).indices.sort(-1).values
+            logits = logits.gather(-1, codes)
         sums = self.narrowed(logits).float().softmax(-1).double().cumsum(-1)  # (B, K)
         mark = uniform.double()[:, None] * sums[:, -1:]
-        chosen = torch.searchsorted(sums, mark, right=True).squeeze(-1)
-        return chosen.clamp(max=logits.shape[-1] - 1)
+        chosen = torch.searchsorted(sums, mark, right=True).clamp(max=logits.shape[-1] - 1)
+        return (chosen if codes is None else codes.gather(-1, chosen)).squeeze(-1)
 
 
 def _first(logits: Tensor, order: Tensor, mass: float) -> Tensor:

@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo_dalle.stepping import Function, product, straight
+
 if TYPE_CHECKING:
     from zoo.model import Model
 
@@ -42,10 +44,13 @@ class LearnedCodes(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., C) to (..., K)."""
+        return self.reader()(hidden)
+
+    def reader(self, weights: str = "float") -> Function:
+        """`logits` as a function, with weights as `zoo_dalle.stepping` says."""
         if self.head is None:
             raise ValueError("these codes were made without a head: it is shared with the text's")
-        out: Tensor = self.head(hidden)
-        return out
+        return straight(self.head, weights)
 
     def losses(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """-log p (N,) of tokens (N,) where the net knows `hidden` (N, C)."""
@@ -105,38 +110,55 @@ class CodebookCodes(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., C) to (..., K); with groups these are log p."""
-        found = F.linear(self.query(hidden), self.keys(), self.bias)
-        if self.group is None:
-            return found
-        order = self.order.long()
-        inside = found[..., order].view(*found.shape[:-1], self.groups, -1).log_softmax(-1)
-        every = (inside + self.group(hidden).log_softmax(-1)[..., None]).flatten(-2)
-        back: Tensor = every[..., order.argsort()]
-        return back
+        return self.reader()(hidden)
+
+    def reader(self, weights: str = "float") -> Function:
+        """`logits` as a function, with weights as `zoo_dalle.stepping` says; what it takes of them is taken now."""
+        keys, bias, places = self.keys(), self.bias, self._places()
+        found = product(keys, bias if places is None else bias[self.order.long()], weights)
+        if self.group is None or places is None:
+            return lambda hidden: found(self.query(hidden))
+        group, groups = self.group, self.groups
+
+        def read(hidden: Tensor) -> Tensor:
+            inside = found(self.query(hidden))
+            inside = inside.view(*inside.shape[:-1], groups, -1).log_softmax(-1)
+            every: Tensor = inside + group(hidden).log_softmax(-1)[..., None]
+            return every.flatten(-2).index_select(-1, places)
+
+        return read
 
     def losses(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """-log p (N,) of tokens (N,) where the net knows `hidden` (N, C)."""
-        if self.group is None:
+        places = self._places()
+        if self.group is None or places is None:
             return F.cross_entropy(self.logits(hidden), tokens, reduction="none")
-        order = self.order.long()
-        place = order.argsort()[tokens]  # (N,)
-        size = len(order) // self.groups
+        place, size = places[tokens], len(places) // self.groups  # (N,)
         group, inside = place // size, place % size
-        keys = self.keys()[order].view(self.groups, size, -1)[group]  # (N, M, r)
+        keys = self.keys().view(self.groups, size, -1)[group]  # (N, M, r)
         found = torch.bmm(keys, self.query(hidden)[..., None]).squeeze(-1)
-        found = found + self.bias[order].view(self.groups, size)[group]
+        found = found + self.bias[self.order.long()].view(self.groups, size)[group]
         of_group = F.cross_entropy(self.group(hidden), group, reduction="none")
         return of_group + F.cross_entropy(found, inside, reduction="none")
 
     def keys(self) -> Tensor:
-        """g(c_k) (K, r); without gradients computed once for the same weights."""
+        """g(c_k) (K, r), group by group where there are groups; without gradients computed once a state of weights."""
         if torch.is_grad_enabled():
-            return self.outward(self.vectors)  # type: ignore[no-any-return]
+            self._kept = None  # weights of many processes are gathered anew under their old mark
+            return self._outward()
         weights = [self.vectors, *self.outward.parameters()]
         mark = [(each.data_ptr(), each._version, each.dtype) for each in weights]
         if self._kept is None or self._kept[0] != mark:
-            self._kept = (mark, self.outward(self.vectors))
+            self._kept = (mark, self._outward())
         return self._kept[1]
+
+    def _outward(self) -> Tensor:
+        out: Tensor = self.outward(self.vectors)
+        return out[self.order.long()] if self.groups else out
+
+    def _places(self) -> Tensor | None:
+        """Where each code (K,) is in the order of the groups; None without groups."""
+        return self.order.long().argsort() if self.groups else None
 
 
 def vectors_of(tokenizer: Model, codes: int) -> Tensor:

@@ -31,6 +31,7 @@ class Drawing:
 
     Attributes:
         tokens: (n, T) int64, drawn up to `place`.
+        kept: (n, T) int64: of variations the tokens that stay, -1 where one is drawn; None where all are.
         scores: (n,) float64: sum of log p(t_k | t_<k, c) of the tokens drawn, unguided, at temperature 1.
     """
 
@@ -44,12 +45,15 @@ class Drawing:
         guidance: Guidance,
         uniforms: Tensor,
         scoring: bool = False,
+        weights: str = "float",
     ) -> None:
         self.net, self.count, self.times, self.cond = net, count, times, cond
         self.choice, self.guidance, self.scoring = choice, guidance, scoring
+        self.stepper, self.logits = net.transformer.stepper(weights), net.reader(weights)
         self.uniforms = uniforms.to(net.weight.device)  # (n, T)
         self.tokens = torch.zeros(uniforms.shape, dtype=torch.int64, device=net.weight.device)
         self.scores = torch.zeros(len(uniforms), dtype=torch.float64, device=net.weight.device)
+        self.kept: Tensor | None = None
         self.place = 0
         if cond is not None and cond.forced is not None:
             self.place = cond.forced.shape[1]
@@ -64,13 +68,21 @@ class Drawing:
         """The places that are still to be drawn."""
         return range(self.place, self.net.length)
 
+    def vary(self, image: Tensor, anew: Tensor) -> None:
+        """Keep the tokens of pictures (count, T), but for those that are drawn `anew` (n, T) bool."""
+        own = image.repeat_interleave(self.times, dim=0)
+        self.kept = own.masked_fill(anew.to(own.device), -1)
+
     def step(self) -> None:
         """Draw the next token of every picture."""
         self._ready()
-        n, logits = len(self.tokens), self.net.image_logits(self.hidden)[:, 0].float()
+        n, logits = len(self.tokens), self.logits(self.hidden)[:, 0].float()
         chosen = self.choice.draw(
             self.guidance.combine(logits) if self.guided else logits, self.uniforms[:, self.place]
         )
+        if self.kept is not None:
+            here = self.kept[:, self.place]
+            chosen = torch.where(here < 0, chosen, here)
         self.tokens[:, self.place] = chosen
         if self.scoring:
             likely = logits[:n].log_softmax(-1).gather(-1, chosen[:, None]).squeeze(-1)
@@ -95,7 +107,7 @@ class Drawing:
             self.memory, self.guided = self.memory.take(0, n), False
         x = self.net.embed_tokens(chosen[:, None], self.place - 1)
         both = torch.cat([x, x]) if self.guided else x
-        self.hidden = self.net.transformer.extend(both, self.memory)
+        self.hidden = self.stepper.step(both, self.memory)
 
     def _grown(self, cond: Asked | None) -> tuple[Memory, Tensor]:
         """What is kept of the prefix and the tokens so far, and the last position (n, 1, C).
@@ -123,6 +135,8 @@ class Drawing:
         from safetensors.torch import save_file
 
         tensors = {"uniforms": self.uniforms, "tokens": self.tokens, "scores": self.scores}
+        if self.kept is not None:
+            tensors["kept"] = self.kept
         about = {"place": self.place, "asked": self._mark()}
         path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_name(path.name + ".part")
@@ -165,17 +179,23 @@ class Drawing:
         device = self.tokens.device
         self.uniforms = tensors["uniforms"].to(device)
         self.tokens, self.scores = tensors["tokens"].to(device), tensors["scores"].to(device)
+        self.kept = tensors["kept"].to(device) if "kept" in tensors else None
         self.place, self.memory, self.guided = int(about["place"]), None, False
 
     def _mark(self) -> dict[str, Any]:
         """What must be the same for a drawing to go on."""
-        digest = sha256()
-        for each in () if self.cond is None else (self.cond.prefix, self.cond.forced):
+        digest, given = sha256(), list[Tensor | None]()
+        if self.cond is not None:
+            given += [self.cond.prefix, self.cond.forced]
+            if self.cond.image is not None:
+                given += [self.cond.image, torch.tensor(self.cond.strength)]
+        for each in given:
             digest.update(b"-" if each is None else each.cpu().contiguous().numpy().tobytes())
         digest.update(self.net.weight.detach().float().cpu().contiguous().numpy().tobytes())
         return {
             "pictures": list(self.tokens.shape),
             "candidates": self.times,
+            "weights": self.stepper.weights,
             "condition and net": digest.hexdigest()[:16],
             **vars(self.choice),
             **{f"guidance {name}": value for name, value in vars(self.guidance).items()},

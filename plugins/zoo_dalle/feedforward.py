@@ -1,19 +1,30 @@
 """What a block does at each position by itself.
 
-    gelu     W_2 gelu(W_1 x)                  Hendrycks and Gimpel, 2016, arXiv:1606.08415, by the error function
-    geglu    W_2 (W_v x * gelu(W_g x))        Shazeer, 2020, arXiv:2002.05202
-    swiglu   W_2 (W_v x * silu(W_g x))
+    gelu         W_2 gelu(W_1 x)              Hendrycks and Gimpel, 2016, arXiv:1606.08415, by the error function
+    gelu-tanh    the same by its approximation, section 2: x/2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+    geglu        W_2 (W_v x * gelu(W_g x))    Shazeer, 2020, arXiv:2002.05202
+    swiglu       W_2 (W_v x * silu(W_g x))
 
 `up` holds W_1, or W_v above W_g: value rows first, then gate rows, one product with the weights instead of two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-KINDS = ("gelu", "geglu", "swiglu")
+BENDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu-tanh": partial(F.gelu, approximate="tanh"),
+    "geglu": F.gelu,
+    "swiglu": F.silu,
+}
+KINDS = tuple(BENDS)
+GATED = ("geglu", "swiglu")
 
 
 class FeedForward(nn.Module):
@@ -21,17 +32,17 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, hidden: int, kind: str, bias: bool = True) -> None:
         super().__init__()
-        self.kind = kind
-        self.up = nn.Linear(width, hidden if kind == "gelu" else 2 * hidden, bias)
+        self.gated, self.bend = kind in GATED, BENDS[kind]
+        self.up = nn.Linear(width, 2 * hidden if self.gated else hidden, bias)
         self.down = nn.Linear(hidden, width, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         up = self.up(x)
-        if self.kind == "gelu":
-            inner = F.gelu(up)
-        else:
+        if self.gated:
             value, gate = up.chunk(2, dim=-1)
-            inner = value * (F.gelu(gate) if self.kind == "geglu" else F.silu(gate))
+            inner = value * self.bend(gate)
+        else:
+            inner = self.bend(up)
         out: Tensor = self.down(inner)
         return out
 

@@ -11,7 +11,7 @@ weights are no part of these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,11 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import Unsupported
+from zoo.nn.text import Vocabulary
 from zoo_dalle import scoring
+from zoo_dalle.across import Across
 from zoo_dalle.asking import Asked, ids_of
 from zoo_dalle.codes import CodebookCodes, LearnedCodes
+from zoo_dalle.feedforward import GATED
 from zoo_dalle.positions import Table
-from zoo_dalle.stream import Given, prefix
+from zoo_dalle.stepping import Function, product
+from zoo_dalle.stream import Given
 from zoo_dalle.transformer import Shape, Transformer
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ class DalleModel(nn.Module):
     """Everything of the family but the hooks; a `zoo.nn.coding.Autoregressive` over image tokens."""
 
     density = ("exact", "tokens")  # for the card
+    roles = ("tokenizer",)  # which a published file may lack, and `zoo.compose` adds
 
     def __init__(
         self,
@@ -64,14 +69,26 @@ class DalleModel(nn.Module):
         self.prefix = int(begin) + given.length  # P
         self.length = grid[0] * grid[1]  # T
         self.begin = nn.Parameter(torch.randn(shape.width) * 0.02) if begin else None
-        table = shape.positions != "none"
+        table = shape.positions != "none" and not shape.across  # that half has its own
         self.places = Table(shape.positions, self.prefix, grid, shape.width) if table else None
-        self.transformer = Transformer(shape, self.prefix, grid)
+        self.transformer: Transformer | Across
+        if shape.across:
+            self.transformer = Across(shape, self.prefix, grid)
+        else:
+            self.transformer = Transformer(shape, self.prefix, grid)
         words = given.ids if given.predicts else 0
         self.text_head = (
             nn.Linear(shape.width, words, head_bias) if words and not self.shared else None
         )
         self.head = nn.Linear(shape.width, words + codes, head_bias) if self.shared else None
+
+    def tunable(self) -> Mapping[str, Sequence[str]]:
+        """What `zoo finetune` moves: the transformer's layers, and the words of a vocabulary."""
+        words = isinstance(getattr(self.given, "vocabulary", None), Vocabulary)
+        return {
+            "lora": ("transformer.*",),
+            "textual-inversion": ("given.embedding",) if words else (),
+        }
 
     @property
     def alphabet(self) -> int:
@@ -93,17 +110,45 @@ class DalleModel(nn.Module):
         """The part that makes tokens of pictures. Raises Unsupported without one."""
         if "tokenizer" not in self.parts.models:
             raise Unsupported(
-                "this model was loaded without a tokenizer, so it knows tokens alone and no pictures. Give its card "
-                "`parts: {tokenizer: NAME@VERSION}`."
+                "this model was loaded without a tokenizer, so it knows tokens alone and no pictures: "
+                "zoo.compose(MODEL, tokenizer=NAME), or `parts: {tokenizer: NAME@VERSION}` in its card."
             )
         return self.parts.models["tokenizer"]
+
+    def blocks(self) -> list[nn.Module]:
+        """What `zoo.train.parallel` cuts and computes again one by one; none where blocks share weights."""
+        shape = self.transformer.shape
+        apart = len(set(shape.attention_of)) == len(set(shape.feed_of)) == shape.depth
+        return list(self.transformer.blocks) if apart else []
+
+    def tensor_plan(self) -> Mapping[str, str]:
+        """Layers of a block that `zoo.train.parallel` cuts over processes.
+
+        `qkv` has queries above keys above values and a gated `up` values above gates, so that the halves of their
+        outputs are put together again; only a gelu's inner width stays cut from `up` to `down`.
+        """
+        if self.transformer.shape.across:
+            return {}
+        gated = self.transformer.shape.feed in GATED
+        styles = {
+            "attention.qkv": "gather",
+            "attention.out": "gather",
+            "feed.up": "gather" if gated else "column",
+            "feed.down": "gather" if gated else "row",
+        }
+        return {
+            f"transformer.blocks.{number}.{name}": style
+            for number in range(len(self.blocks()))
+            for name, style in styles.items()
+        }
 
     def embed_prefix(self, cond: Asked | None, batch: int | None = None) -> Tensor:
         """The first P positions (B, P, C), places included. `batch` is needed where nothing was asked."""
         ids = ids_of(self, cond, batch)
         x = self.given.embed(ids).to(self.weight)
         if self.begin is not None:
-            x = torch.cat([self.begin.expand(len(x), 1, -1), x], 1)
+            first = self.begin.expand(len(x), 1, -1)
+            x = torch.cat([x, first] if self.transformer.shape.across else [first, x], 1)
         return x if self.places is None else x + self.places(0, self.prefix)
 
     def embed_tokens(self, tokens: Tensor, start: int = 0) -> Tensor:
@@ -116,10 +161,17 @@ class DalleModel(nn.Module):
 
     def image_logits(self, hidden: Tensor) -> Tensor:
         """What comes next in the picture: (B, n, C) to (B, n, K)."""
-        if self.head is not None:
-            out: Tensor = self.head(hidden)[..., -self.codes :]
-            return out
-        return self.image_codes.logits(hidden)
+        return self.reader()(hidden)
+
+    def reader(self, weights: str = "float") -> Function:
+        """`image_logits` as a function, with weights as `zoo_dalle.stepping` says."""
+        if self.head is None:
+            return self.image_codes.reader(weights)
+        if type(self.head) is not nn.Linear:  # an adapter
+            head = self.head
+            return lambda hidden: head(hidden)[..., -self.codes :]
+        bias = None if self.head.bias is None else self.head.bias[-self.codes :]
+        return product(self.head.weight[-self.codes :], bias, weights)
 
     def image_losses(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """-log p (B, n) of tokens (B, n) by what was known before each, `hidden` (B, n, C)."""
@@ -177,6 +229,10 @@ class DalleModel(nn.Module):
         """Log P (B,) in nats of tokens (B, T) given the condition."""
         return scoring.log_prob(self, symbols, cond)
 
+    def log_prob_of_request(self, cond: Asked | None) -> Tensor:
+        """Log P (B,) in nats of the prefix that was asked for, a text or another picture's tokens."""
+        return scoring.log_prob_of_prefix(self, cond)
+
     def walk(self, count: int, cond: Asked | None) -> scoring.Walk:
         """The same one token at a time, with what was computed remembered."""
         return scoring.Walk(self, count, cond)
@@ -191,78 +247,3 @@ def tokens_of(tokenizer: Model, images: Tensor, device: torch.device) -> Tensor:
         found = tokenizer.encode(images.float())
         tokenizer.net.train(mode)
     return found
-
-
-def dalle(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DalleModel:
-    """The net of a configuration; README.md beside this file says what its keys mean.
-
-    Raises TypeError for an unknown or missing key, ValueError for parts or values that do not fit.
-    """
-    return _made(parts, **config)
-
-
-def _made(
-    parts: Mapping[str, Model],
-    *,
-    shape: Mapping[str, Any],
-    grid: tuple[int, int],
-    codes: int,
-    text: Mapping[str, Any] | None = None,
-    classes: int = 0,
-    picture: Mapping[str, Any] | None = None,
-    captions: Mapping[str, Any] | None = None,
-    begin: bool = True,
-    null: bool = False,
-    embed: str = "learned",
-    rank: int = 64,
-    hidden: int = 128,
-    groups: int = 0,
-    heads: str = "separate",
-    head_bias: bool = True,
-) -> DalleModel:
-    cells = (int(grid[0]), int(grid[1]))
-    fits(parts.get("tokenizer"), "the tokenizer", cells, codes)
-    made = Shape(**shape)
-    asked = {"text": text, "classes": classes, "picture": picture, "captions": captions}
-    given = prefix(asked, made.width, null)
-    if picture and picture.get("part"):
-        role = picture["part"]
-        fits(parts.get(role), f"the part {role!r}", given.grid, picture["codes"])  # type: ignore[arg-type]
-    for name, value, known in (
-        ("heads", heads, ("separate", "shared")),
-        ("embed", embed, ("learned", "codebook")),
-    ):
-        if value not in known:
-            raise ValueError(f"{name} = {value!r} must be one of {', '.join(known)}")
-    if not (begin or given.length):
-        raise ValueError("a net without a condition needs begin = true, to have a first position")
-    if embed == "learned":
-        own = LearnedCodes(codes, made.width, head_bias, head=heads == "separate")
-        return DalleModel(made, given, own, cells, codes, begin, heads, head_bias, parts)
-    if heads == "shared":
-        raise ValueError(
-            "embed = 'codebook' predicts codes by their vectors: heads cannot be shared"
-        )
-    if "tokenizer" not in parts:
-        raise ValueError(
-            "embed = 'codebook' needs the part `tokenizer`, whose code vectors it reads"
-        )
-    tied = CodebookCodes(parts["tokenizer"], codes, made.width, rank, hidden, groups)
-    return DalleModel(made, given, tied, cells, codes, begin, heads, head_bias, parts)
-
-
-def fits(part: Model | None, what: str, grid: tuple[int, int], codes: int) -> None:
-    """Raise ValueError unless a part, if there is one, makes tokens on this grid of so many codes."""
-    if part is None:
-        return
-    card = part.card
-    if card.latent_kind != "tokens" or card.latent != grid or card.codes != codes:
-        makes = (
-            f"{'x'.join(map(str, card.latent or ()))} tokens of {card.codes} codes"
-            if card.latent_kind == "tokens"
-            else f"no tokens ({card.latent_kind} latents)"
-        )
-        raise ValueError(
-            f"the config is made for {grid[0]}x{grid[1]} tokens of {codes} codes, but "
-            f"{what}, {card.title}, makes {makes}"
-        )

@@ -9,10 +9,13 @@ arXiv:1904.10509):
     row      (r, c') with c' <= c
     column   (r', c) with r' <= r
     conv     (r', c') with r - k < r' <= r and c - k < c' <= c: the k x k window that ends at (r, c)
+    around   (r', c') with |r - r'| and |c - c'| up to k // 2: the k x k window around (r, c), as far as it is before it
+    recent   the last w + 1 positions of the picture, itself among them: from (r - 1, c) on
     block    blocks of b positions of the stream: its own group of four blocks, and about a quarter as many others as
              there are, drawn once and for all (the sparse pattern of DALLE-pytorch, whose draw no checkpoint holds)
 
-Row, column and conv are those of DALLE-pytorch's axial_row, axial_col and conv_like (lucidrains, MIT).
+Row, column and conv are those of DALLE-pytorch's axial_row, axial_col and conv_like (lucidrains, MIT); column, around
+and recent are ruDALL-E's (ai-forever, Apache-2.0).
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-KINDS = ("full", "row", "column", "conv", "block")
+KINDS = ("full", "row", "column", "conv", "around", "recent", "block")
 GROUP = 4  # blocks a local window, and the share of blocks (one in four) that are drawn at random
 
 
@@ -45,6 +48,12 @@ def visible(
     elif kind == "conv":
         up, left = rows[:, None] - rows, columns[:, None] - columns
         near = (up >= 0) & (up < kernel) & (left >= 0) & (left < kernel)
+    elif kind == "around":
+        reach = kernel // 2
+        near = (rows[:, None] - rows).abs() <= reach
+        near &= (columns[:, None] - columns).abs() <= reach
+    elif kind == "recent":
+        near = image[:, None] - image <= grid[1]
     elif kind == "block":
         near = _blocks(total, block)
     else:

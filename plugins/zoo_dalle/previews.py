@@ -6,53 +6,23 @@ to them are painted over.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from zoo.errors import RequestError
 from zoo.images import Images
+from zoo.previews import Previews
 
 if TYPE_CHECKING:
     from zoo_dalle.net import DalleModel
 
-Seen = Callable[[Images, int], object]  # pictures so far, rows of tokens that are drawn
 
-
-@dataclass(frozen=True)
-class Previews:
-    """Every `rows` rows of tokens: written to the file `to` (over the one before), given to `seen`, or both."""
-
-    rows: int = 0
-    to: str | os.PathLike[str] | None = None
-    seen: Seen | None = None
-
-    def __post_init__(self) -> None:
-        if self.rows < 0:
-            raise RequestError(f"preview is every how many rows of tokens; got {self.rows}.")
-        if (self.to is not None or self.seen is not None) and not self.rows:
-            raise RequestError(
-                "preview_to and on_preview need preview, every how many rows of tokens."
-            )
-        if self.rows and self.to is None and self.seen is None:
-            raise RequestError(
-                "preview needs somewhere to go: preview_to='growing.png', or on_preview=a function of pictures "
-                "and rows."
-            )
-
-    def show(self, net: DalleModel, tokens: Tensor, place: int) -> None:
-        """Give a preview if one is due after `place` tokens (n, T)."""
-        width = net.grid[1]
-        if not self.rows or place % (self.rows * width) or place == net.length:
-            return
-        pictures = partial(net, tokens, place)
-        if self.to is not None:
-            pictures.save(self.to)
-        if self.seen is not None:
-            self.seen(pictures, place // width)
+def show(previews: Previews, net: DalleModel, tokens: Tensor, place: int) -> None:
+    """Give a preview if one is due after `place` tokens (n, T)."""
+    rows, within = divmod(place, net.grid[1])
+    if within or place == net.length or not previews.due(rows):
+        return
+    previews.show(partial(net, tokens, place), rows)
 
 
 def partial(net: DalleModel, tokens: Tensor, place: int) -> Images:

@@ -5,7 +5,8 @@ The options:
     temperature, top_k, top_p, typical    which tokens may come: zoo_dalle.choosing
     guidance, guidance_from, _until       away from p(t): zoo_dalle.guidance
     best_of, rerank                       the best of n candidates: zoo_dalle.rerank
-    preview, preview_to, on_preview       the picture as it grows: zoo_dalle.previews
+    preview, preview_to, on_preview       the picture as it grows, every so many rows: zoo.previews
+    weights                               "float" as loaded, or "int8", rounded to read less a token: zoo_dalle.stepping
     state, stop                           a file in which to stop, after `stop` rows or when interrupted, and from which
                                           the same call goes on: zoo_dalle.drawing
 
@@ -24,12 +25,13 @@ from torch import Generator, Tensor
 from zoo import options, rng
 from zoo.errors import RequestError
 from zoo.hookspecs import Progress
+from zoo.previews import OPTIONS, Previews
 from zoo_dalle import rerank
 from zoo_dalle.asking import Asked
 from zoo_dalle.choosing import Choice
 from zoo_dalle.drawing import Drawing
 from zoo_dalle.guidance import guidance
-from zoo_dalle.previews import Previews, partial
+from zoo_dalle.previews import partial, show
 
 if TYPE_CHECKING:
     from zoo_dalle.net import DalleModel
@@ -44,9 +46,8 @@ DEFAULTS: Mapping[str, Any] = {
     "guidance_until": 1.0,
     "best_of": 1,
     "rerank": None,
-    "preview": 0,
-    "preview_to": None,
-    "on_preview": None,
+    **OPTIONS,
+    "weights": "float",
     "state": None,
     "stop": 0,
 }
@@ -83,9 +84,14 @@ def draw(
     guided = guidance(net, cond, asked.guidance, asked.guidance_from, asked.guidance_until)
     previews = Previews(asked.preview, asked.preview_to, asked.on_preview)
     end = _end(net, asked.stop, asked.state)
-    uniforms = rng.uniform(rng.streams(generator, count * asked.best_of), net.length)
+    streams = rng.streams(generator, count * asked.best_of)
+    uniforms = rng.uniform(streams, net.length)
     scoring = by == rerank.LIKELIHOOD
-    drawing = Drawing(net, count, asked.best_of, cond, choice, guided, uniforms, scoring)
+    drawing = Drawing(
+        net, count, asked.best_of, cond, choice, guided, uniforms, scoring, asked.weights
+    )
+    if cond is not None and cond.image is not None:
+        drawing.vary(cond.image, rng.uniform(streams, net.length) < cond.strength)
     state = None if asked.state is None else Path(asked.state)
     if state is not None and state.exists():
         drawing.resume(state)
@@ -94,7 +100,7 @@ def draw(
         for _ in progress(left, total=len(left), label="tokens"):
             with torch.inference_mode():
                 drawing.step()
-            previews.show(net, drawing.tokens, drawing.place)
+            show(previews, net, drawing.tokens, drawing.place)
     finally:
         if state is not None and drawing.place < net.length:
             drawing.save(state)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo_dalle.asking import Asked, ids_of
+from zoo.errors import RequestError, Unsupported
+from zoo_dalle.asking import Asked
 from zoo_dalle.stream import Words
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 
 def log_prob(net: DalleModel, tokens: Tensor, cond: Asked | None) -> Tensor:
-    """Log P (B,) in nats of image tokens (B, T) given the condition."""
+    """Log P (B,) in nats of image tokens (B, T) given the condition. Raises RequestError for one of sample alone."""
+    if cond is not None:
+        cond.unused("log_prob")
     if cond is not None and cond.forced is not None:
         tables = log_tables(net, tokens, cond)
         return tables.gather(-1, tokens[..., None]).squeeze(-1).sum(-1)
@@ -33,7 +36,9 @@ def log_prob(net: DalleModel, tokens: Tensor, cond: Asked | None) -> Tensor:
 
 
 def log_tables(net: DalleModel, tokens: Tensor, cond: Asked | None) -> Tensor:
-    """Log p(t_k | t_<k, c) (B, T, K)."""
+    """Log p(t_k | t_<k, c) (B, T, K). Raises RequestError as `log_prob`."""
+    if cond is not None:
+        cond.unused("probabilities")
     tables = net.logits(tokens, cond).log_softmax(-1)
     if cond is not None and cond.forced is not None:
         given = cond.forced.shape[1]
@@ -41,32 +46,43 @@ def log_tables(net: DalleModel, tokens: Tensor, cond: Asked | None) -> Tensor:
     return tables
 
 
-def log_prob_of_text(net: DalleModel, cond: Asked) -> Tensor:
-    """Log P (B,) in nats of the texts that were asked for.
+def log_prob_of_prefix(net: DalleModel, cond: Asked | None) -> Tensor:
+    """Log P (B,) in nats of the prefixes that were asked for; without a begin token, given their first piece.
 
     Raises Unsupported for a net that does not predict its prefix, RequestError if nothing was asked.
     """
-    ids = ids_of(net, cond, None)
-    x = net.embed_prefix(cond, len(ids))
-    begin = net.begin is not None
-    hidden: Tensor = net.transformer(x[:, : net.prefix - 1 + (not begin)], None)
-    losses = text_losses(net, hidden[:, : ids.shape[1]], ids)
-    return -losses.sum(-1)
+    if not net.given.predicts:
+        raise Unsupported(
+            f"this model has no distribution of its prefix ({net.given.asks or 'nothing'}), only of pictures given it."
+        )
+    if cond is None or cond.prefix is None:
+        raise RequestError(
+            f"the probability of a prefix is asked of one: condition({net.given.asks}=...)."
+        )
+    x = net.embed_prefix(cond, len(cond.prefix))
+    hidden: Tensor = net.transformer(x[:, : net.prefix - 1], None)
+    return -text_losses(net, hidden, cond.prefix).sum(-1)
 
 
 def text_losses(net: DalleModel, hidden: Tensor, ids: Tensor) -> Tensor:
-    """-log p of each id of a prefix (B, L), 0 after the first pad; `hidden` (B, L, C) are the positions before them."""
-    given = net.given
-    logits = net.text_logits(hidden)  # (B, L, ids)
+    """-log p (B, n) of the last n ids of a prefix (B, L), 0 after the first pad.
+
+    `hidden` (B, n, C) are the positions before them; without a begin token the first id has none, and n = L - 1.
+    """
+    given, first = net.given, ids.shape[1] - hidden.shape[1]
+    logits = net.text_logits(hidden)  # (B, n, ids)
     counted = torch.ones_like(ids, dtype=torch.bool)
     if isinstance(given, Words):
         size, places = given.vocabulary.size, torch.arange(ids.shape[1], device=ids.device)
         every = torch.arange(given.ids, device=ids.device)
-        possible = (every < size) | (every == size + places[:, None])  # (L, ids)
+        possible = (every < size) | (every == size + places[first:, None])  # (n, ids)
         logits = logits.masked_fill(~possible, -torch.inf)
-        counted[:, 1:] = (ids[:, :-1] < size).cumprod(1).bool()
-    losses = F.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="none")
-    return losses.view_as(ids).where(counted, 0.0)
+        pad = getattr(given.vocabulary, "pad", None)
+        inside = ids < size if pad is None else ids != pad
+        counted[:, 1:] = inside[:, :-1].cumprod(1).bool()
+    wanted = ids[:, first:]
+    losses = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+    return losses.view_as(wanted).where(counted[:, first:], 0.0)
 
 
 def certain(tokens: Tensor, like: Tensor) -> Tensor:
@@ -80,11 +96,14 @@ class Walk:
 
     def __init__(self, net: DalleModel, count: int, cond: Asked | None) -> None:
         self.net, self.place = net, 0
+        if cond is not None:
+            cond.unused("probabilities")
         self.forced = None if cond is None else cond.forced
         x = net.embed_prefix(cond, count)
         allowed = None if cond is None else cond.allowed
         self.memory = net.transformer.memory(count, x.dtype, allowed)
         self.hidden: Tensor = net.transformer.extend(x, self.memory)[:, -1:]
+        self.stepper = net.transformer.stepper()
 
     def log_probabilities(self) -> Tensor:
         """(B, K) of the next token."""
@@ -102,4 +121,4 @@ class Walk:
         self.place += 1
         if self.place < self.net.length:
             x = self.net.embed_tokens(symbols[:, None], self.place - 1)
-            self.hidden = self.net.transformer.extend(x, self.memory)
+            self.hidden = self.stepper.step(x, self.memory)

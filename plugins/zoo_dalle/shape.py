@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from zoo_dalle import feedforward, patterns, positions
+
+ACROSS = ("across", "width", "depth", "heads", "head", "hidden", "eps", "dropout", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,8 @@ class Shape:
 
     minGPT (taming): the defaults. LlamaGen: norm "rms", feed "swiglu", bias False, positions "none", rotary "llamagen".
     DALLE-pytorch: feed "geglu", bias_qkv False, layer_scale, shift, and rotary "dalle" with positions "none", or
-    rotary "none" with positions "axial". Raises ValueError for what cannot be.
+    rotary "none" with positions "axial". ruDALL-E: feed "gelu-tanh", positions "axial", sandwich, norm_again. Raises
+    ValueError for what cannot be.
     """
 
     width: int  # channels of the stream
@@ -31,7 +34,7 @@ class Shape:
         "full",
     )  # patterns.KINDS, layer by layer, and again from the first
     unmasked: int = 0  # the first so many positions all see each other
-    kernel: int = 5  # side of the window of "conv"
+    kernel: int = 5  # side of the window of "conv" and "around"
     block: int = 16  # positions a block of "block"
     positions: str = "learned"  # positions.TABLES: added to the embeddings by the net around
     rotary: str = "none"  # positions.ROTATIONS
@@ -42,6 +45,8 @@ class Shape:
     reversible: bool = False
     stable: bool = False  # each position divided by its largest channel before the last norm
     last_norm: bool = True
+    norm_again: bool = False  # a second norm behind the last
+    across: bool = False  # of two halves, the text read by its own: zoo_dalle.across
     dropout: float = 0.0
     checkpoint: bool = False  # compute activations again for the gradient, do not keep them
     flex: bool = False  # FlexAttention for sparse patterns, on a GPU: zoo_dalle.flex
@@ -75,6 +80,10 @@ class Shape:
             raise ValueError(f"token shift takes quarters of the channels; width is {self.width}")
         if self.rotary != "none" and self.channels % (4 if self.rotary == "llamagen" else 2):
             raise ValueError(f"{self.channels} channels a head cannot be turned in pairs")
+        if self.across and (given := self._beside(ACROSS)):
+            raise ValueError(
+                f"across = true goes with {', '.join(ACROSS)} alone, not with {given[0]}"
+            )
         mixed = {
             number: {
                 self.patterns[layer % len(self.patterns)]
@@ -88,6 +97,11 @@ class Shape:
                 f"shared_attention = {list(self.shared_attention)} shares attention between layers of different "
                 f"patterns, {list(self.patterns)} in turn"
             )
+
+    def _beside(self, names: tuple[str, ...]) -> list[str]:
+        """What has another value than its default, but for these."""
+        every = (each for each in fields(self) if each.name not in names)
+        return [each.name for each in every if getattr(self, each.name) != each.default]
 
     @property
     def channels(self) -> int:

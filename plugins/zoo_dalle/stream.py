@@ -2,8 +2,8 @@
 
 A prefix is P positions: a begin vector, if the net has one, then
 
-    text       L tokens of a prompt, padded (zoo_dalle.text)                           DALL-E, arXiv:2102.12092
-    features   L vectors of a pretrained text encoder, projected (zoo_dalle.encoders)   LlamaGen t2i, arXiv:2406.06525
+    text       L tokens of a prompt, padded (zoo.nn.text)                           DALL-E, arXiv:2102.12092
+    features   L vectors of a pretrained text encoder, projected (zoo.nn.text)   LlamaGen t2i, arXiv:2406.06525
     classes    one token, the class                                                     LlamaGen c2i
     picture    h' w' tokens of another picture, a map of classes or of depths           taming, arXiv:2012.09841
     nothing    no more than the begin vector
@@ -15,14 +15,15 @@ vector, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from zoo.nn.text import Vocabulary
 from zoo_dalle.captions import Captions
-from zoo_dalle.text import Vocabulary
+from zoo_dalle.reading import Read
 from zoo_dalle.unread import Numbers
 
 
@@ -41,11 +42,17 @@ class Words(nn.Module):
         length: int,
         vocabulary: Mapping[str, Any] | None = None,
         pieces: int = 0,
+        pad: int | None = None,
+        around: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.null = null
         if vocabulary is None:
-            self.vocabulary = Numbers(pieces, length)
+            self.vocabulary = Numbers(pieces, length, pad, around)
+        elif pad is not None or around:
+            raise ValueError(
+                "pad and around go with pieces; a vocabulary has a pad for each position of its own"
+            )
         else:
             self.vocabulary = Vocabulary(vocabulary, length)
         self.length, self.ids = length, self.vocabulary.ids
@@ -59,7 +66,7 @@ class Words(nn.Module):
 
     def nothing(self, batch: int) -> Tensor:
         """The empty text, (B, L)."""
-        return torch.arange(self.vocabulary.size, self.ids).expand(batch, -1)
+        return torch.tensor(self.vocabulary.padded("")).expand(batch, -1)
 
 
 class Classes(nn.Module):
@@ -146,7 +153,7 @@ class Features(nn.Module):
 
     def __init__(self, width: int, null: bool, length: int, encoder: Mapping[str, Any]) -> None:
         super().__init__()
-        from zoo_dalle.encoders import Encoder
+        from zoo.nn.text import Encoder
 
         self.encoder, self.length, self.null = Encoder(length=length, **encoder), length, null
         self.inward = nn.Linear(self.encoder.width, width)
@@ -186,11 +193,11 @@ class Nothing(nn.Module):
         return torch.zeros(batch, 0, dtype=torch.int64)
 
 
-Given = Words | Classes | Picture | Features | Captions | Nothing
+Given = Words | Read | Classes | Picture | Features | Captions | Nothing
 KINDS: Mapping[str, Callable[..., Given]] = {
-    "text": lambda width, null, options: (Features if "encoder" in options else Words)(
-        width, null, **options
-    ),
+    "text": lambda width, null, options: (
+        Features if "encoder" in options else Read if "reader" in options else Words
+    )(width, null, **options),
     "classes": lambda width, null, options: Classes(width, null, options),
     "picture": lambda width, null, options: Picture(width, null, **options),
     "captions": lambda width, null, options: Captions(width, null, **options),

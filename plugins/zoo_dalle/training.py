@@ -5,7 +5,10 @@
 both cross entropies in nats a token. Against learning a small set by heart: the condition is left out with probability
 `null` (what guidance needs; Ho & Salimans, 2022, arXiv:2207.12598), tokens are fed as blank places with probability
 `blank` (what comes next must then be told from the text and from farther off), and pictures are drawn mirrored and
-moved (zoo_dalle.views). A batch that comes with `tokens` (a token set) is used as it is: no tokenizer runs.
+moved (zoo.train.views). A net that draws from another picture has it `beside` each in the data ([data] beside =
+"depth": NAME.depth.png), or learns from pictures alone where `annotate` says what the other is made of them by, their
+edges or regions of colour (zoo.annotate). A batch that comes with `tokens` (a token
+set) is used as it is: no tokenizer runs.
 """
 
 from __future__ import annotations
@@ -21,10 +24,13 @@ from zoo import options
 from zoo.errors import RequestError
 from zoo.train.objective import Batch, Objective
 from zoo_dalle.asking import Asked
-from zoo_dalle.net import DalleModel
+from zoo_dalle.net import DalleModel, tokens_of
+from zoo_dalle.reading import Read
 from zoo_dalle.scoring import text_losses
 from zoo_dalle.stream import Classes, Features, Picture, Words
 from zoo_dalle.views import Views
+
+Hints = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Weights:
     mirror: bool = False  # pictures mirrored with probability 1/2 where their caption allows it
     move: int = 0  # pixels by which a picture is moved, up, down, left or right, every other time
     remember: bool = False  # keep the tokens of pictures that were met before, in memory
+    annotate: str = ""  # what the other picture is made by of each: zoo.annotate's "semantic", "edges", "sketch", "hed"
 
     def __post_init__(self) -> None:
         """Raise RequestError for values out of range."""
@@ -68,12 +75,18 @@ def objectives(net: DalleModel, table: Mapping[str, Any]) -> Sequence[Objective]
             f"[objective] text_weight = {weights.text_weight}: this net does not predict its prefix "
             f"({net.given.asks or 'nothing'}); only a text of its own vocabulary or another picture's tokens can be."
         )
+    if isinstance(net.given, Picture) and (weights.mirror or weights.move):
+        raise RequestError(
+            "[objective] mirror and move change a picture and not the other one it is drawn from: leave them out "
+            "([data] flip mirrors both)."
+        )
+    made = hints(net, weights)
     views = Views(net, weights.mirror, weights.move, weights.remember)
 
     def likelihood(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         playing = torch.is_grad_enabled()
         tokens, captions = views.tokens(batch, playing)
-        ids = given(net, batch, captions, len(tokens))
+        ids = given(net, batch, captions, len(tokens), made)
         if playing and weights.null:
             absent = torch.rand(len(ids), device=ids.device) < weights.null
             nothing = net.given.nothing(len(ids)).to(ids)
@@ -93,15 +106,53 @@ def objectives(net: DalleModel, table: Mapping[str, Any]) -> Sequence[Objective]
         return total / (weights.text_weight + weights.image_weight), terms
 
     trained = [each for each in net.parameters() if each.requires_grad]
-    return [Objective("likelihood", trained, likelihood, preview=preview(net, views))]
+    return [Objective("likelihood", trained, likelihood, preview=preview(net, views, made))]
 
 
-def given(net: DalleModel, batch: Batch, captions: Sequence[str] | None, count: int) -> Tensor:
-    """The prefix (B, L) ids or (B, L, D) features of a batch. Raises RequestError where the data lack it."""
+def hints(net: DalleModel, weights: Weights) -> Hints | None:
+    """How the tokens (B, h', w') of the other picture are made of pictures; None where they are not.
+
+    Raises RequestError for a net, or an annotator, that does not fit.
+    """
+    if not weights.annotate:
+        return None
+    from zoo.annotate import KINDS, annotate
+
+    kind = net.given
+    part = net.parts.models.get(kind.part) if isinstance(kind, Picture) else None
+    if part is None:
+        raise RequestError(
+            f"[objective] annotate = {weights.annotate!r} makes another picture's tokens, and this net has no part for "
+            "them: `picture: {codes, grid, part: ROLE}` in its config, and the part ROLE."
+        )
+    known = [each for each in KINDS if each != "pose"]
+    if weights.annotate not in known:
+        raise RequestError(
+            f"[objective] annotate = {weights.annotate!r}: there are {', '.join(known)}."
+        )
+
+    def tokens(images: Tensor) -> Tensor:
+        found = annotate(weights.annotate, images.clamp(-1, 1)).tensor
+        return tokens_of(part, found.expand(-1, images.shape[1], -1, -1), net.weight.device)
+
+    return tokens
+
+
+def given(
+    net: DalleModel,
+    batch: Batch,
+    captions: Sequence[str] | None,
+    count: int,
+    made: Hints | None = None,
+) -> Tensor:
+    """The prefix (B, L) ids or (B, L, D) features of a batch; another picture's tokens are in it, or `made`.
+
+    Raises RequestError where the data lack it.
+    """
     kind, device = net.given, net.weight.device
-    if isinstance(kind, Words | Features) and captions is None:
+    if isinstance(kind, Words | Read | Features) and captions is None:
         raise RequestError("this net is trained on texts, and the pictures have no captions.")
-    if isinstance(kind, Words):
+    if isinstance(kind, Words | Read):
         return torch.tensor(
             [kind.vocabulary.padded(each) for each in captions or ()], device=device
         )
@@ -117,30 +168,41 @@ def given(net: DalleModel, batch: Batch, captions: Sequence[str] | None, count: 
             )
         return labels[:, None]
     if isinstance(kind, Picture):
-        if "prefix_tokens" not in batch:
-            raise RequestError(
-                "the net draws from another picture's tokens: the data must have `prefix_tokens` (h, w) for each."
-            )
-        found: Tensor = batch["prefix_tokens"].to(device)
-        return found.flatten(1)
+        return other_tokens(net, kind, batch, made).flatten(1)
     return kind.nothing(count).to(device)
+
+
+def other_tokens(net: DalleModel, kind: Picture, batch: Batch, made: Hints | None) -> Tensor:
+    """The tokens (B, h', w') of the pictures that those of a batch are drawn from. Raises RequestError without any."""
+    if "prefix_tokens" in batch:
+        found: Tensor = batch["prefix_tokens"].to(net.weight.device)
+        return found
+    part = net.parts.models.get(kind.part)
+    if "beside" in batch and part is not None:
+        return tokens_of(part, batch["beside"], net.weight.device)
+    if made is not None and "images" in batch:
+        return made(batch["images"])
+    raise RequestError(
+        "the net draws from another picture's tokens: the data must have `prefix_tokens` (h, w) for each; or, where "
+        "the config's `picture` names a part that makes them, a picture beside each ([data] beside = 'depth': "
+        "NAME.depth.png), or pictures alone, of which [objective] annotate = 'semantic' (or 'edges', ...) makes it."
+    )
 
 
 def prefix_loss(net: DalleModel, hidden: Tensor, ids: Tensor) -> Tensor:
     """Mean -log p () of the prefix's ids, those after the first pad left out; `hidden` (B, N, C) is the stream's."""
-    if net.begin is None:
-        losses = text_losses(net, hidden[:, : ids.shape[1] - 1], ids[:, 1:])
-    else:
-        losses = text_losses(net, hidden[:, : ids.shape[1]], ids)
+    losses = text_losses(net, hidden[:, : net.prefix - 1], ids)
     return losses.sum() / (losses != 0).sum().clamp(min=1)
 
 
-def preview(net: DalleModel, views: Views) -> Callable[[Batch], Tensor] | None:
+def preview(
+    net: DalleModel, views: Views, made: Hints | None = None
+) -> Callable[[Batch], Tensor] | None:
     """Pictures of a batch over pictures drawn for the same condition."""
 
     def drawn(batch: Batch) -> Tensor:
         tokens, captions = views.tokens(batch, playing=False)
-        cond = Asked(given(net, batch, captions, len(tokens)))
+        cond = Asked(given(net, batch, captions, len(tokens), made))
         walk, chosen = net.walk(len(tokens), cond), []
         for _ in range(net.length):
             chosen.append(torch.multinomial(walk.probabilities().float(), 1).squeeze(1))

@@ -29,48 +29,14 @@ from torch.utils.checkpoint import checkpoint
 
 from zoo_dalle import patterns, positions
 from zoo_dalle.attention import Attention, Kept, Kernel, View
+from zoo_dalle.block import Block
 from zoo_dalle.feedforward import FeedForward, LargestOne, normalise
 from zoo_dalle.flex import Flex
 from zoo_dalle.memory import Memory
 from zoo_dalle.shape import Shape
+from zoo_dalle.stepping import Stepper
 
-__all__ = ["Block", "Memory", "Shape", "Transformer"]
-
-
-class Block(nn.Module):
-    """One layer: (B, n, C) to the same. `attention` and `feed` may be another block's as well."""
-
-    def __init__(self, shape: Shape, number: int, attention: Attention, feed: FeedForward) -> None:
-        super().__init__()
-        self.pattern = shape.patterns[number % len(shape.patterns)]
-        width = shape.width
-        self.norm_attention = normalise(shape.norm, width, shape.eps)
-        self.attention = attention
-        self.norm_feed = normalise(shape.norm, width, shape.eps)
-        self.feed = feed
-        self.dropout = nn.Dropout(shape.dropout)
-        if shape.sandwich:
-            self.norm_attention_out = normalise(shape.norm, width, shape.eps)
-            self.norm_feed_out = normalise(shape.norm, width, shape.eps)
-        if shape.layer_scale:
-            size = 0.1 if number < 18 else 1e-5 if number < 24 else 1e-6
-            self.scale_attention = nn.Parameter(torch.full((width,), size))
-            self.scale_feed = nn.Parameter(torch.full((width,), size))
-        self.sandwich, self.scaled = shape.sandwich, shape.layer_scale
-
-    def after_attention(self, x: Tensor) -> Tensor:
-        """What becomes of the attention's output before it is added."""
-        if self.sandwich:
-            x = self.norm_attention_out(x)
-        out: Tensor = self.dropout(x * self.scale_attention if self.scaled else x)
-        return out
-
-    def after_feed(self, x: Tensor) -> Tensor:
-        """What becomes of the feed-forward's output before it is added."""
-        if self.sandwich:
-            x = self.norm_feed_out(x)
-        out: Tensor = self.dropout(x * self.scale_feed if self.scaled else x)
-        return out
+__all__ = ["Memory", "Shape", "Transformer"]
 
 
 class Transformer(nn.Module):
@@ -95,6 +61,9 @@ class Transformer(nn.Module):
         )
         self.divide = LargestOne() if shape.stable else None
         self.norm = normalise(shape.norm, shape.width, shape.eps) if shape.last_norm else None
+        self.norm_again = (
+            normalise(shape.norm, shape.width, shape.eps) if shape.norm_again else None
+        )
         for name, like in self._made().items():
             self.register_buffer(name, torch.empty(like.shape, dtype=like.dtype), persistent=False)
         self.reset_buffers()
@@ -123,11 +92,11 @@ class Transformer(nn.Module):
         both = (x, x)
         for block in self.blocks:
             block = cast(Block, block)
-            args = (block, *both, views[block.pattern])
+            args = (*both, views[block.pattern], self.shift)
             if self.shape.checkpoint and self.training and torch.is_grad_enabled():
-                both = checkpoint(self._block, *args, use_reentrant=False)
+                both = checkpoint(block, *args, use_reentrant=False)
             else:
-                both = self._block(*args)
+                both = block(*args)
         return self._last(both)
 
     def memory(
@@ -169,33 +138,28 @@ class Transformer(nn.Module):
             raise ValueError(
                 f"the stream has {self.total} positions; {start} are there and {length} more were given"
             )
-        stepping = length == 1 and start >= self.prefix
+        if length == 1 and start >= self.prefix:
+            return self.stepper().step(x, memory)
         views = {
-            each: self._step_view(start, memory)
-            if stepping
-            else self._view(each, start, length, memory.allowed)
-            for each in self.shape.patterns
+            each: self._view(each, start, length, memory.allowed) for each in self.shape.patterns
         }
         first, second = x, x
         for block, kept in zip(self.blocks, memory.layers, strict=True):
             block = cast(Block, block)
-            seen = self._shift(block.norm_attention(second), start, kept, 0)
-            if stepping:
-                place = start - self.prefix
-                near = None if block.pattern == "full" else self.near(block.pattern)[place]
-                mixed = block.attention.step(
-                    seen, kept, place, self.prefix, near, views[block.pattern]
-                )
-            else:
-                mixed = block.attention.extend(seen, kept, start, self.prefix, views[block.pattern])
+            seen = self.shift(block.norm_attention(second), start, kept, 0)
+            mixed = block.attention.extend(seen, kept, start, self.prefix, views[block.pattern])
             first = first + block.after_attention(mixed)
-            seen = self._shift(block.norm_feed(first), start, kept, 1)
+            seen = self.shift(block.norm_feed(first), start, kept, 1)
             if self.shape.reversible:
                 second = second + block.after_feed(block.feed(seen))
             else:
                 first = second = first + block.after_feed(block.feed(seen))
         memory.count = start + length
         return self._last((first, second))
+
+    def stepper(self, weights: str = "float") -> Stepper:
+        """Positions one by one, with weights as `zoo_dalle.stepping` says."""
+        return Stepper(self, weights)
 
     def near(self, pattern: str) -> Sequence[Tensor]:
         """For each position of the picture, those of the picture that a pattern lets it see, itself last."""
@@ -205,24 +169,19 @@ class Transformer(nn.Module):
                 self._near[pattern] = patterns.neighbours(mask, self.prefix)
         return self._near[pattern]
 
-    def _block(
-        self, block: Block, first: Tensor, second: Tensor, view: View
-    ) -> tuple[Tensor, Tensor]:
-        seen = self._shift(block.norm_attention(second), 0, None, 0)
-        first = first + block.after_attention(block.attention(seen, view))
-        seen = self._shift(block.norm_feed(first), 0, None, 1)
-        if self.shape.reversible:
-            return first, second + block.after_feed(block.feed(seen))
-        first = first + block.after_feed(block.feed(seen))
-        return first, first
-
     def _last(self, both: tuple[Tensor, Tensor]) -> Tensor:
         x = (both[0] + both[1]) / 2 if self.shape.reversible else both[0]
         if self.divide is not None:
             x = self.divide(x)
-        return x if self.norm is None else self.norm(x)
+        for norm in self.norms():
+            x = norm(x)
+        return x
 
-    def _shift(self, x: Tensor, start: int, kept: Kept | None, half: int) -> Tensor:
+    def norms(self) -> list[nn.Module]:
+        """Behind the last block."""
+        return [each for each in (self.norm, self.norm_again) if each is not None]
+
+    def shift(self, x: Tensor, start: int = 0, kept: Kept | None = None, half: int = 0) -> Tensor:
         """Token shift of positions `start` and on; see `positions.sources`."""
         if not self.shape.shift:
             return x
@@ -236,7 +195,8 @@ class Transformer(nn.Module):
         left = seen[:, cast(Tensor, self.left)[start:stop], width // 4 :]
         return torch.cat([above.to(x.dtype), left.to(x.dtype), x[..., width // 2 :]], -1)
 
-    def _rotation(self, start: int, stop: int) -> tuple[Tensor, Tensor] | None:
+    def rotation_of(self, start: int, stop: int) -> tuple[Tensor, Tensor] | None:
+        """Cosine and sine (n, d) of positions start ... stop - 1; None for a net that turns nothing."""
         if self.shape.rotary == "none":
             return None
         cosine, sine = cast(Tensor, self.cosine), cast(Tensor, self.sine)
@@ -244,7 +204,7 @@ class Transformer(nn.Module):
 
     def _view(self, pattern: str, start: int, length: int, allowed: Tensor | None) -> View:
         stop = start + length
-        rotation = self._rotation(start, stop)
+        rotation = self.rotation_of(start, stop)
         plain = (
             pattern == "full" or stop <= self.prefix
         ) and not self.shape.unmasked  # causal and no more
@@ -262,10 +222,6 @@ class Transformer(nn.Module):
             places = torch.arange(stop, device=mask.device)
             mask = mask & (may | (places[start:, None] == places))
         return View(mask, False, rotation)
-
-    def _step_view(self, start: int, memory: Memory) -> View:
-        mask = None if memory.allowed is None else memory.allowed[:, None, None]
-        return View(mask, False, self._rotation(start, start + 1))
 
     def _made(self) -> dict[str, Tensor]:
         """Masks, angles and sources of the shift, on the CPU."""

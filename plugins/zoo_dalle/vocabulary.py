@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from zoo.errors import RequestError
-from zoo_dalle.text import Vocabulary, trained
+from zoo.data import open_set
+from zoo.data.captions import captions_of
+from zoo.nn.text import Vocabulary, trained
 
 
 @click.command()
@@ -19,7 +20,7 @@ from zoo_dalle.text import Vocabulary, trained
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("tokenizer.json"))
 def main(data: str, pixels: int | None, split: str, size: int, out: Path) -> None:
     """Train a byte-pair vocabulary on a set's captions and write it for the `tokenizers` library."""
-    captions = of_set(data, split, pixels)
+    captions = captions_of(open_set(data, split, pixels))
     content = trained(captions, size)
     out.write_text(
         json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8"
@@ -31,21 +32,6 @@ def main(data: str, pixels: int | None, split: str, size: int, out: Path) -> Non
         f"{out}: {words.size} pieces from {len(captions)} captions of {half} tokens in the middle and "
         f"{most} at most. A model's `text: {{length: ...}}` should be at least {most}."
     )
-
-
-def of_set(data: str, split: str, pixels: int | None) -> list[str]:
-    """The captions of a set. Raises RequestError if a picture has none."""
-    from zoo.data import open_set
-
-    opened = open_set(data, split, pixels)
-    facts = [opened[index] for index in range(len(opened))]
-    captions = [each.get("caption") for each in facts]
-    bare = [str(each.get("name")) for each in facts if not each.get("caption")]
-    if bare:
-        raise RequestError(
-            f"{data}: {len(bare)} of {len(facts)} pictures have no caption: {', '.join(bare[:5])}."
-        )
-    return [str(each) for each in captions]
 
 
 if __name__ == "__main__":

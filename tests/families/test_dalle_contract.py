@@ -20,6 +20,20 @@ KINDS = {
         {"text": "twemoji: red house"},
         {"text_weight": 1.0, "image_weight": 7.0},
     ),
+    "text, read by a half of its own": (
+        {
+            "text": {
+                "length": 5,
+                "pieces": 12,
+                "pad": 1,
+                "around": [0, 2],
+                "reader": {"depth": 1, "heads": 2},
+            },
+            "shape": {"width": 16, "depth": 2, "heads": 2, "across": True},
+        },
+        {"text": "4 7"},
+        {"null": 0.1},
+    ),
     "class": (
         {"classes": 3, "begin": False, "head_bias": False, "shape": {**toys.SHAPE, **LLAMA}},
         {"label": 2},

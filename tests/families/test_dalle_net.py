@@ -12,7 +12,7 @@ from zoo.nn.coding import Autoregressive
 from zoo_dalle import scoring
 from zoo_dalle.asking import Asked, asked, null
 from zoo_dalle.codes import halved
-from zoo_dalle.net import dalle
+from zoo_dalle.making import dalle
 
 SMALL = toys.tokenizer(codes=4, size=8)  # 2 x 2 tokens of 4 codes: 256 pictures
 CODES = {
@@ -83,13 +83,17 @@ def test_the_condition_says_something(name):
 
 
 @torch.no_grad()
-def test_all_texts_together_have_probability_one():
+@pytest.mark.parametrize("begin", [True, False])
+def test_all_texts_together_have_probability_one(begin):
     words = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2}, "merges": []}}
-    net = toys.net(codes=4, grid=(1, 1), text={"length": 3, "vocabulary": words})
+    net = toys.net(codes=4, grid=(1, 1), begin=begin, text={"length": 3, "vocabulary": words})
     texts = [row for n in range(4) for row in product(range(3), repeat=n)]
     ids = torch.tensor([[*row, *range(3 + len(row), 6)] for row in texts])
-    nats = scoring.log_prob_of_text(net, Asked(ids))
-    assert nats.exp().sum().item() == pytest.approx(1, abs=1e-12)
+    nats = scoring.log_prob_of_prefix(net, Asked(ids))
+    firsts = (
+        1 if begin else 4
+    )  # without a begin token: given the first piece, or that there is none
+    assert nats.exp().sum().item() == pytest.approx(firsts, abs=1e-12)
     assert nats.exp().max() > 2 * nats.exp().min()
 
 

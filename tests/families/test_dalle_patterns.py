@@ -25,6 +25,10 @@ def sees(kind, t, s):
         return r == r2
     if kind == "column":
         return c == c2
+    if kind == "around":  # kernel 2: one to each side
+        return r - r2 <= 1 and abs(c - c2) <= 1
+    if kind == "recent":
+        return (r2, c2) >= (r - 1, c)
     return r - r2 < 2 and 0 <= c - c2 < 2  # conv, kernel 2
 
 
@@ -47,7 +51,7 @@ def reached(model):
     return torch.stack(rows).abs().amax(-1) > 0
 
 
-@pytest.mark.parametrize("kind", ["full", "row", "column", "conv"])
+@pytest.mark.parametrize("kind", ["full", "row", "column", "conv", "around", "recent"])
 def test_a_layer_sees_what_its_pattern_says(kind):
     wanted = torch.tensor([[sees(kind, t, s) for s in range(TOTAL)] for t in range(TOTAL)])
     assert torch.equal(reached(net(patterns=(kind,))), wanted)

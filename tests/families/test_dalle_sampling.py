@@ -11,8 +11,9 @@ from zoo.errors import RequestError
 from zoo.testing import Subject
 from zoo_dalle.asking import asked, null
 from zoo_dalle.choosing import Choice
-from zoo_dalle.net import dalle
+from zoo_dalle.making import dalle
 from zoo_dalle.sampling import draw, sample
+from zoo_dalle.stepping import FEW, Stepper, gelu
 
 SIDE = {"kind": "compact", "channels": 3, "patch": 2, "widths": [8, 32], "blocks": [1, 1]}
 TOKENIZER = {
@@ -125,6 +126,18 @@ def test_narrowing_keeps_what_it_says():
     assert kept(typical=0.25) == [False, True, False, False]
     assert kept(typical=0.26) == [True, True, False, False]
     assert kept(top_k=1, typical=0.5) == [True, False, False, False]
+
+
+def test_of_the_likeliest_alone_the_same_is_drawn():
+    draw = rng.generator(0)
+    logits = torch.randn(200, 50, generator=draw, dtype=torch.float64)
+    uniforms = torch.rand(200, generator=draw)
+    for more in ({}, {"typical": 0.9}, {"top_p": 0.8, "temperature": 0.7}):
+        choice = Choice(top_k=7, **more)
+        sums = choice.narrowed(logits).float().softmax(-1).double().cumsum(-1)
+        mark = uniforms.double()[:, None] * sums[:, -1:]
+        wanted = (sums <= mark).sum(-1)
+        assert torch.equal(choice.draw(logits, uniforms), wanted)
 
 
 def test_at_temperature_nought_the_seed_does_not_matter(net):
@@ -266,3 +279,89 @@ def test_guidance_needs_a_net_that_was_trained_without_its_condition(tokenizer):
     with pytest.raises(RequestError, match=r"guidance = 2 .*null: false"):
         drawn(net, 2, request={"label": 1}, guidance=2.0)
     assert drawn(net, 2, request={"label": 1}, guidance=1.0).shape == (2, 16)
+
+
+def test_weights_of_8_bits_are_near_and_a_picture_is_still_its_own(net):
+    hidden = []
+    with torch.no_grad():
+        for weights in ("float", "int8"):
+            memory, stepper = net.transformer.memory(3), Stepper(net.transformer, weights)
+            net.transformer.extend(net.embed_prefix(asked(net, {"label": 1}, 3)), memory)
+            hidden.append(stepper.step(net.embed_tokens(torch.tensor([[1], [2], [3]])), memory))
+    assert not torch.equal(*hidden)
+    torch.testing.assert_close(*hidden, rtol=0.05, atol=0.1)
+    two, one = (drawn(net, n, request={"label": 1}, weights="int8") for n in (2, 1))
+    assert torch.equal(two[:1], one)
+    with pytest.raises(RequestError, match="weights = 'int4': there are float, int8"):
+        drawn(net, 1, weights="int4")
+
+
+def test_a_gelu_of_few_numbers_is_that_of_many():
+    few = torch.linspace(-9, 9, FEW)
+    wanted = torch.nn.functional.gelu(few.double()).float()
+    torch.testing.assert_close(gelu(few), wanted, rtol=1e-5, atol=2e-6)
+    torch.testing.assert_close(gelu(few), gelu(few.repeat(2))[:FEW], rtol=1e-5, atol=2e-6)
+
+
+def test_pictures_with_seeds_of_their_own(net):
+    both, alone = [
+        torch.cat(
+            [
+                draw(net, count, None, {"best_of": 2}, rng.generator(seeds), quiet)[0]
+                for count, seeds in asks
+            ]
+        )
+        for asks in ([(2, [3, 7])], [(1, 3), (1, 7)])
+    ]
+    assert torch.equal(both, alone)
+
+
+def test_given_rows_may_be_tokens(net):
+    rows = torch.arange(16).view(2, 2, 4)
+    tokens = drawn(net, 2, request={"label": 1, "prefix": rows})
+    assert torch.equal(tokens[:, :8], rows.flatten(1))
+    tokens = drawn(net, 3, request={"prefix": rows[0].numpy(), "rows": 1})
+    assert torch.equal(tokens[:, :4], rows[0, :1].expand(3, 4))
+    for wrong, words in (
+        ({"prefix": rows + 10}, r"first rows are 0 \.\. 23; got 10 \.\. 25"),
+        ({"prefix": rows[..., :3]}, r"\(B, 1 to 4, 4\); got torch.int64 \(2, 2, 3\)"),
+        ({"prefix": rows, "rows": 3}, "rows = 3: the prefix has 2 rows"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            drawn(net, 2, request=wrong)
+
+
+def test_variations_keep_some_of_a_picture(net, tmp_path):
+    images = torch.rand(2, 3, 16, 16, generator=rng.generator(0)) * 2 - 1
+    tokens = net.symbols(images)
+    request = {"label": [1, 2], "image": images, "strength": 0.5}
+    found = drawn(net, 2, request=request, guidance=2.0)
+    plain = drawn(net, 2, request={"label": [1, 2]}, guidance=2.0)
+    kept = rng.streams(rng.generator(0), 2)
+    rng.uniform(kept, 16)
+    kept = rng.uniform(kept, 16) >= 0.5
+    assert torch.equal(found[kept], tokens[kept])
+    assert (found != tokens)[~kept].any()
+    whole = tokens.view(2, 4, 4)
+    given = {"label": [1, 2], "image": whole, "strength": 1}
+    assert torch.equal(drawn(net, 2, request=given, guidance=2.0), plain)
+    assert torch.equal(drawn(net, 2, request={"image": whole, "strength": 1e-9}), tokens)
+    alone = {"label": 1, "image": images[:1], "strength": 0.5}
+    assert torch.equal(drawn(net, 1, request=alone, guidance=2.0), found[:1])
+    state = tmp_path / "drawing.safetensors"
+    drawn(net, 2, request=request, guidance=2.0, state=state, stop=2)
+    with pytest.raises(RequestError, match="condition and net was"):
+        drawn(net, 2, request={**request, "strength": 0.6}, guidance=2.0, state=state)
+    assert torch.equal(drawn(net, 2, None, request, guidance=2.0, state=state), found)
+    for wrong, words in (
+        ({"strength": 0.5}, "give image=pictures as well"),
+        ({"image": images}, "share of its tokens is drawn anew, above 0 up to 1; got None"),
+        ({"image": images, "strength": 1.5}, "up to 1; got 1.5"),
+        ({"image": whole + 20, "strength": 0.5}, r"to vary are 0 \.\. 23; got"),
+        ({"image": images, "strength": 0.5, "prefix": images, "rows": 1}, "leave one of them out"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            drawn(net, 2, request=wrong)
+    for score in (net.log_likelihood, net.tables):
+        with pytest.raises(RequestError, match="has no part in"):
+            score(tokens, asked(net, request, 2))

@@ -8,11 +8,10 @@ import toys
 from click.testing import CliRunner
 
 from zoo.errors import RequestError
+from zoo.nn.text import Encoder, Vocabulary, trained
+from zoo.train.views import may_be_mirrored, mirrored
 from zoo_dalle import vocabulary
-from zoo_dalle.encoders import Encoder
 from zoo_dalle.stream import Features
-from zoo_dalle.text import Vocabulary, trained
-from zoo_dalle.views import may_be_mirrored, mirrored
 
 
 def words(length=9):

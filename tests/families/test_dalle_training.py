@@ -8,12 +8,14 @@ import torch
 import toys
 
 import zoo
+from zoo.annotate import annotate
 from zoo.errors import RequestError, WeightsError
 from zoo.plugins import family
 from zoo.train import finish, train
+from zoo.train.views import moved
 from zoo_dalle import scoring, training
 from zoo_dalle.asking import asked
-from zoo_dalle.views import Views, moved
+from zoo_dalle.views import Views
 
 PART = toys.tokenizer()
 PICTURES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
@@ -38,7 +40,7 @@ def test_the_loss_is_the_weighted_mean_of_what_log_prob_gives(heads):
     image = -scoring.log_prob(net, tokens, cond).mean() / 16
     lengths = [len(net.given.vocabulary.encode(each)) for each in toys.CAPTIONS]
     count = sum(min(length + 1, 9) for length in lengths)
-    text = -scoring.log_prob_of_text(net, cond).sum() / count
+    text = -scoring.log_prob_of_prefix(net, cond).sum() / count
     torch.testing.assert_close(terms["image"], image)
     torch.testing.assert_close(terms["text"], text)
     torch.testing.assert_close(loss, (text + 7 * image) / 8)
@@ -68,6 +70,35 @@ def test_another_picture_is_learned_from_its_tokens():
     torch.testing.assert_close(loss, (terms["image"] + 0.5 * terms["text"]) / 1.5)
     with pytest.raises(RequestError, match="prefix_tokens"):
         goal.loss(batch(), 0)
+
+
+def test_another_picture_may_lie_beside_each():
+    """Depth maps, say: through the part that makes tokens of them."""
+    net = toys.net(PART, picture={"codes": 24, "grid": [4, 4], "part": "tokenizer"})
+    (goal,) = training.objectives(net, {})
+    depths = PICTURES.flip(0)
+    loss, _ = goal.loss({**batch(), "beside": depths}, 0)
+    nats = scoring.log_prob(net, net.symbols(PICTURES), asked(net, {"picture": depths}, 4))
+    torch.testing.assert_close(loss, -nats.mean() / 16)
+    with pytest.raises(RequestError, match=r"beside = 'depth': NAME\.depth\.png"):
+        goal.loss(batch(), 0)
+
+
+def test_another_picture_may_be_made_of_the_picture():
+    net = toys.net(PART, picture={"codes": 24, "grid": [4, 4], "part": "tokenizer"})
+    (goal,) = training.objectives(net, {"annotate": "semantic"})
+    loss, _ = goal.loss(batch(), 0)
+    regions = annotate("semantic", PICTURES)
+    nats = scoring.log_prob(net, net.symbols(PICTURES), asked(net, {"picture": regions}, 4))
+    torch.testing.assert_close(loss, -nats.mean() / 16)
+    for table, words in (
+        ({"annotate": "depht"}, "there are edges, hed, sketch, semantic"),
+        ({"annotate": "edges", "move": 1}, "change a picture and not the other"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            training.objectives(net, table)
+    with pytest.raises(RequestError, match="has no part for them"):
+        training.objectives(toys.net(PART), {"annotate": "edges"})
 
 
 def test_leaving_the_condition_out_is_what_null_says():
@@ -124,7 +155,7 @@ def test_what_is_remembered_is_what_the_tokenizer_says():
     wanted = plain.tokens(batch(), True)[0]
     for _ in range(2):
         torch.testing.assert_close(remembering.tokens(batch(), True)[0], wanted)
-    assert len(remembering.seen) == 4
+    assert len(remembering.views.seen) == 4
 
 
 def test_views_are_drawn_in_training_alone():

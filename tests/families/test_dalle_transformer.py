@@ -14,11 +14,14 @@ TOTAL = PREFIX + 12
 SHAPES = {
     "minGPT": Shape(32, 2, 4),
     "DALLE-pytorch": Shape(
-        32, 5, 4, head=12, feed="geglu", bias_qkv=False, patterns=KINDS, kernel=2, block=3, rotary="dalle",
+        32, len(KINDS), 4, head=12, feed="geglu", bias_qkv=False, patterns=KINDS, kernel=2, block=3, rotary="dalle",
         shift=True, layer_scale=True, sandwich=True, stable=True, shared_feed=(0, 1),
     ),
     "reversible": Shape(32, 2, 4, patterns=("row", "column"), reversible=True, shift=True, rotary="line"),
     "LlamaGen": Shape(32, 2, 4, kv_heads=2, norm="rms", feed="swiglu", bias=False, rotary="llamagen"),
+    "ruDALL-E": Shape(
+        32, 3, 4, feed="gelu-tanh", patterns=("recent", "column", "around"), kernel=3, sandwich=True, norm_again=True,
+    ),
     "grid": Shape(32, 2, 2, kv_heads=1, patterns=("conv", "full"), rotary="grid", last_norm=False),
 }  # fmt: skip
 
@@ -130,7 +133,7 @@ def test_a_pre_norm_encoder_layer_of_torch_is_the_same_block():
 def test_token_shift_takes_from_before_above_and_left():
     model = net(Shape(8, 1, 2, shift=True))
     x = torch.arange(1.0, TOTAL + 1)[None, :, None].expand(1, TOTAL, 8).double()
-    found = model._shift(x, 0, None, 0)[0]
+    found = model.shift(x, 0, None, 0)[0]
     assert found[:PREFIX, 0].tolist() == [0, 1, 2, 3, 4, 5]
     assert found[:PREFIX, 2].tolist() == [0, 1, 2, 3, 4, 5]
     assert found[PREFIX:, 0].tolist() == [0, 0, 0, 0, 7, 8, 9, 10, 11, 12, 13, 14]

@@ -8,6 +8,7 @@ import zoo
 from zoo.card import Density
 from zoo.codec import pack, stream
 from zoo.codec.pictures import pictures_of
+from zoo.errors import RequestError, WeightsError
 from zoo.evaluate.conditional import nats_given
 from zoo.images import to_uint8
 from zoo.nn.coding import Autoregressive, Scored
@@ -68,3 +69,12 @@ def test_tokens_go_through_an_archive(model, text):
     assert packed.payload < 1.02 * packed.ideal + 96
     assert packed.tokens == 5 * 16
     assert stream.read(packed.data)[0].lossy
+
+
+def test_a_tokenizer_of_other_code_vectors_is_refused():
+    """Its grid and codes are the same; dalle-icons reads the vectors of the codes, and these have 14 numbers, not 8."""
+    told = "With lfq-f16@.* for vqgan-f16@.*, of which the net is made: .*do not fit"
+    with pytest.raises(WeightsError, match=told):
+        zoo.compose("dalle-icons", tokenizer="lfq-f16")
+    with pytest.raises(RequestError, match=r"grid of latents: needs \(8, 8\), vqgan-f8@.* has"):
+        zoo.compose("dalle-icons", tokenizer="vqgan-f8")

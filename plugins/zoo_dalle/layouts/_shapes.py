@@ -1,34 +1,15 @@
-"""What the layouts share: counting, holding a configuration to the shapes, minGPT's blocks."""
+"""What the layouts share: square grids, minGPT's blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import isqrt
 from typing import Any
 
 from zoo.adoption import Piece
 from zoo.errors import ForeignError
+from zoo.layouts import Keys, count
 
-Keys = Mapping[str, tuple[int, ...]]
 EXACT = {"kind": "exact", "over": "tokens"}  # for the card's log_prob
-
-
-def count(keys: Keys, prefix: str) -> int:
-    """How many of prefix0., prefix1., ... there are, without gaps."""
-    starts = {key[len(prefix) :].split(".")[0] for key in keys if key.startswith(prefix)}
-    number = 0
-    while str(number) in starts:
-        number += 1
-    return number
-
-
-def agree(what: str, config: Any, shapes: Any) -> None:
-    """Raise ForeignError when configuration and shapes differ; a configuration of None says nothing."""
-    if config is not None and config != shapes:
-        raise ForeignError(
-            f"the configuration says {what} is {config}, the tensors say {shapes}: "
-            "the two do not belong together"
-        )
 
 
 def square(tokens: int, what: str) -> tuple[int, int]:

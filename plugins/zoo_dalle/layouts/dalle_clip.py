@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
-from zoo_dalle.layouts._shapes import Keys, agree
+from zoo.layouts import Keys, agree
 from zoo_dalle.layouts.dalle_pytorch import blocks
 
 _SIGNS = (

@@ -13,7 +13,8 @@ from typing import Any
 
 from zoo.adoption import Adoption, Piece, Within
 from zoo.errors import ForeignError
-from zoo_dalle.layouts._shapes import EXACT, Keys, agree, square
+from zoo.layouts import Keys, agree
+from zoo_dalle.layouts._shapes import EXACT, square
 
 _LOGITS = "to_logits.1.weight"
 LAYER = re.compile(

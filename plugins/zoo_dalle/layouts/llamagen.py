@@ -11,7 +11,8 @@ from typing import Any
 
 from zoo.adoption import Adoption, Piece
 from zoo.errors import ForeignError
-from zoo_dalle.layouts._shapes import EXACT, Keys, agree, count, square
+from zoo.layouts import Keys, agree, count
+from zoo_dalle.layouts._shapes import EXACT, square
 
 _SIGNS = (
     "tok_embeddings.weight",

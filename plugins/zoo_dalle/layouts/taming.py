@@ -18,7 +18,8 @@ from typing import Any
 
 from zoo.adoption import Adoption, Piece, Within
 from zoo.errors import ForeignError
-from zoo_dalle.layouts._shapes import EXACT, Keys, agree, mingpt, square
+from zoo.layouts import Keys, agree
+from zoo_dalle.layouts._shapes import EXACT, mingpt, square
 
 _SIGNS = ("transformer.tok_emb.weight", "transformer.pos_emb", "transformer.head.weight")
 FIRST, SECOND = "first_stage_model.", "cond_stage_model."
