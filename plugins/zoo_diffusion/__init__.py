@@ -9,7 +9,7 @@ Lipman et al., 2023 (arXiv:2210.02747). The family's page is README.md beside th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo import hookimpl
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from zoo.adoption import Adoption
-    from zoo.density import LogProb
     from zoo.hookspecs import Progress
     from zoo.model import Model
     from zoo.train.objective import Objective
@@ -36,7 +35,7 @@ def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> DiffusionMod
 
 @hookimpl
 def condition(net: DiffusionModel, request: Mapping[str, Any], batch: int) -> Asked:
-    """`label`; `image` with `strength` or with `mask`; `low`; `steps`, `refine`, `likelihood`, `trace`."""
+    """`label`; `control` with its hints; `image` with `strength` or `mask`; `low`; `steps`, `likelihood` and others."""
     from zoo_diffusion import asking
 
     return asking.asked(net, request, batch)
@@ -44,18 +43,18 @@ def condition(net: DiffusionModel, request: Mapping[str, Any], batch: int) -> As
 
 @hookimpl
 def encode(net: DiffusionModel, images: Tensor, cond: Asked | None) -> Tensor:
-    """Pictures (B, C, H, W) to the noise (B, C, H, W) that DDIM makes them from; deterministic."""
-    from zoo_diffusion import inversion
+    """Pictures (B, C, H, W) to the noise alike that DDIM makes them of, (B, n) for a cascade; deterministic."""
+    from zoo_diffusion import sampling
 
-    return inversion.encode(net, images, cond)
+    return sampling.encode(net, images, cond)
 
 
 @hookimpl
 def decode(net: DiffusionModel, latents: Tensor, cond: Asked | None) -> Tensor:
-    """Noise (B, C, H, W) to the pictures (B, C, H, W) that DDIM makes of it."""
-    from zoo_diffusion import inversion
+    """Noise to the pictures (B, C, H, W) that DDIM makes of it."""
+    from zoo_diffusion import sampling
 
-    return inversion.decode(net, latents, cond)
+    return sampling.decode(net, latents, cond)
 
 
 @hookimpl
@@ -67,7 +66,7 @@ def sample(
     generator: Generator,
     progress: Progress,
 ) -> Tensor:
-    """Draw pictures; the options are `zoo_diffusion.choosing.DEFAULTS`."""
+    """Draw pictures; the options are those of `zoo.nn.diffusion.choosing` and `zoo_diffusion.sampling`."""
     from zoo_diffusion import sampling
 
     return sampling.sample(net, count, cond, options, generator, progress)
@@ -77,7 +76,7 @@ def sample(
 def log_prob(
     net: DiffusionModel, images: Tensor, cond: Asked | None, generator: Generator
 ) -> Tensor:
-    """A lower bound (B,) of ln p of the 8-bit picture, in nats: the variational one, or the probability flow's."""
+    """Ln p (B,) of the 8-bit picture, in nats: the variational bound, or the probability flow's estimate."""
     from zoo_diffusion import scoring
 
     return scoring.log_prob(net, images, cond, generator)
@@ -99,19 +98,3 @@ def adopt(keys: Mapping[str, tuple[int, ...]], config: Mapping[str, Any] | None)
 
     found = layouts.adopt(keys, config)
     return None if found is None else placed(found)
-
-
-def previews(
-    model: Model, count: int = 1, seed: int | None = None, **options: Any
-) -> Iterator[Any]:
-    """The clean pictures foreseen at every step of a sampling run; see `zoo_diffusion.sampling.previews`."""
-    from zoo_diffusion import sampling
-
-    return sampling.previews(model, count, seed, options)
-
-
-def likelihoods(model: Model, images: Any, seed: int | None = None) -> dict[str, LogProb]:
-    """The bound term by term and the flow's estimate, each labelled; see `zoo_diffusion.scoring.likelihoods`."""
-    from zoo_diffusion import scoring
-
-    return scoring.likelihoods(model, images, seed)

@@ -1,19 +1,32 @@
-"""What can be asked of a diffusion model: a label, a picture to begin with or to fill in, and how to score."""
+"""What can be asked of a diffusion model: a label, a picture to begin with or to fill in, and how to score.
+
+What a super-resolution model does not understand itself is asked of its part `base`: a label or a text of a cascade is
+the first stage's, and every stage's that has labels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo import options
 from zoo.errors import RequestError
 from zoo.images import Images
+from zoo.model import Model
+from zoo.nn.control import Controls
+from zoo.nn.control import request as control
+from zoo.nn.diffusion import likelihood
+from zoo.nn.diffusion.starting import REQUEST, Start, begun
+from zoo_diffusion import stages
 from zoo_diffusion.net import DiffusionModel
+
+OWN: dict[str, Any] = {
+    **REQUEST, **likelihood.REQUEST, **control.REQUEST, "label": None, "low": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,100 +34,60 @@ class Asked:
     """A request for B pictures.
 
     labels      (B,) int64
-    image       (B, C, H, W) to begin with, noised as far as `strength` (1: wholly), or to fill in
-    mask        (B, 1, H, W), 1 where `image` is to be drawn anew, 0 where it is kept
+    start       where to begin, and what to keep
     low         (B, C, h, w), the small pictures of a super-resolution model
+    base        the model that draws them, asked for its share
+    control     ControlNets with the features of their hints
     steps       of encode, decode and log_prob; 0: as the model would
     refine      rounds of correction of each step of encode
     likelihood  of log_prob: "bound" or "ode"; `exact`: the trace of the latter
     """
 
     labels: Tensor | None = None
-    image: Tensor | None = None
-    strength: float = 1.0
-    mask: Tensor | None = None
+    start: Start = field(default_factory=Start)
     low: Tensor | None = None
+    base: Model | None = None
+    control: Controls | None = None
     steps: int = 0
     refine: int = 0
     likelihood: str = "bound"
     exact: bool = False
 
-    def cond(self) -> dict[str, Tensor]:
-        """What the network is told of it, apart from the noise on the small pictures."""
-        return {} if self.labels is None else {"label": self.labels}
+
+def usual(net: DiffusionModel) -> Asked:
+    """What is meant where nothing is asked for."""
+    return Asked(base=net.base, likelihood=likelihood.usual(net.process))
 
 
 def asked(net: DiffusionModel, request: Mapping[str, Any], batch: int) -> Asked:
     """Read a request. Raises RequestError for what is not known, or does not fit the model."""
-    wanted = options.read(
-        request, "condition", label=None, image=None, strength=1.0, mask=None, low=None, steps=0,
-        refine=0, likelihood="bound", trace="estimate",
-    )  # fmt: skip
+    own, passed = _shared(net, request)
+    wanted = options.read(own, "condition", **OWN)
     like = net.like()
     labels = None
     if wanted.label is not None:
-        each = options.labels(wanted.label, net.classes, batch)
+        each = options.labels(wanted.label, net.labels, batch)
         labels = torch.tensor(each, device=like.device)
-    image = None if wanted.image is None else _pictures(net, wanted.image, batch, like)
-    mask = None if wanted.mask is None else _mask(net, wanted.mask, batch, like)
-    if mask is not None and image is None:
-        raise RequestError(
-            "mask says which part of `image` is drawn anew: give image=pictures as well."
-        )
-    if not 0 < wanted.strength <= 1:
-        raise RequestError(
-            f"strength is how far `image` is noised, above 0 up to 1; got {wanted.strength}."
-        )
-    if wanted.strength != 1 and image is None:
-        raise RequestError("strength says how far `image` is noised: give image=pictures as well.")
-    for name, given, known in (
-        ("likelihood", wanted.likelihood, ("bound", "ode")), ("trace", wanted.trace, ("estimate", "exact")),
-    ):  # fmt: skip
-        if given not in known:
-            raise RequestError(f"{name} must be one of {', '.join(known)}, is {given!r}.")
-    if wanted.likelihood == "bound" and net.process.continuous:
-        wanted.likelihood = _flow_only(net, request)
-    if wanted.steps < 0 or wanted.refine < 0:
-        raise RequestError(
-            f"steps and refine are 0 or more; got {wanted.steps} and {wanted.refine}."
-        )
-    return Asked(
-        labels, image, wanted.strength, mask, _small(net, wanted.low, batch, like), wanted.steps,
-        wanted.refine, wanted.likelihood, wanted.trace == "exact",
-    )  # fmt: skip
+    start = begun(wanted, net.image, batch, like)
+    kind, exact = likelihood.asked(wanted, net.process)
+    low, base = _small(net, wanted.low, batch, like), net.base
+    if base is not None and low is None:
+        base = stages.conditioned(net, base, passed, start, batch)
+    controls = control.controls(wanted, net, net.image, batch)
+    return Asked(labels, start, low, base, controls, wanted.steps, wanted.refine, kind, exact)
 
 
-def _flow_only(net: DiffusionModel, request: Mapping[str, Any]) -> str:
-    if request.get("likelihood") == "bound":
-        raise RequestError(
-            f"The schedule {net.process.schedule!r} is continuous and has no bound term by term: likelihood='ode'."
-        )
-    return "ode"
-
-
-def _pictures(net: DiffusionModel, given: Any, batch: int, like: Tensor) -> Tensor:
-    images = Images.read(given, net.image[0]).tensor.to(like.device, like.dtype)
-    if tuple(images.shape[1:]) != net.image:
-        raise RequestError(
-            f"image must be {net.image} (C, H, W) as the model's pictures, is {tuple(images.shape[1:])}."
-        )
-    return torch.stack(options.one_each(tuple(images), batch, "image"))
-
-
-def _mask(net: DiffusionModel, given: Any, batch: int, like: Tensor) -> Tensor:
-    mask = torch.as_tensor(given)
-    height, width = net.image[1:]
-    while mask.ndim < 4:
-        mask = mask[None]
-    if mask.ndim > 4 or mask.shape[1] != 1 or tuple(mask.shape[2:]) != (height, width):
-        raise RequestError(
-            f"mask must have the pictures' size, ({height}, {width}) or (B, 1, {height}, {width}), 1 where they are "
-            f"drawn anew; got {tuple(torch.as_tensor(given).shape)}."
-        )
-    mask = mask.to(like.device, like.dtype)
-    if not bool(((mask == 0) | (mask == 1)).all()):
-        raise RequestError("mask must hold only 0 (kept) and 1 (drawn anew).")
-    return torch.stack(options.one_each(tuple(mask), batch, "mask"))
+def _shared(
+    net: DiffusionModel, request: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What of a request is asked of the model itself, and what of its part `base`."""
+    if net.base is None or request.get("low") is not None:
+        return request, {}
+    own = {key: it for key, it in request.items() if key in OWN and (key != "label" or net.labels)}
+    passed = {key: it for key, it in request.items() if key not in own}
+    if "label" in own and net.base.card.config.get("classes"):
+        passed["label"] = own["label"]
+    return own, passed
 
 
 def _small(net: DiffusionModel, given: Any, batch: int, like: Tensor) -> Tensor | None:
@@ -125,9 +98,9 @@ def _small(net: DiffusionModel, given: Any, batch: int, like: Tensor) -> Tensor 
             "low is the small picture of a super-resolution model, which this is not."
         )
     images = Images.read(given, net.low).tensor.to(like.device, like.dtype)
+    if tuple(images.shape[1:]) != net.small:
+        raise RequestError(
+            f"low must be pictures {net.small} (C, h, w), {net.scale} times smaller than the model's, is "
+            f"{tuple(images.shape[1:])}."
+        )
     return torch.stack(options.one_each(tuple(images), batch, "low"))
-
-
-def smaller(net: DiffusionModel, images: Tensor) -> Tensor:
-    """Pictures (B, C, H, W) as the small ones (B, C, h, w) of a super-resolution model, by averaging."""
-    return F.avg_pool2d(images, net.scale)

@@ -7,12 +7,16 @@ from dataclasses import replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from zoo.adoption import Adoption
 from zoo.model import Model
 from zoo.nn.diffusion import Process
+from zoo.nn.unet import pieces
 from zoo_diffusion.networks import network
+from zoo_diffusion.noisy import NoisyClassifier
+
+SPACES = ("pixels", "latents")
 
 
 class DiffusionModel(nn.Module):
@@ -23,13 +27,15 @@ class DiffusionModel(nn.Module):
         network: net(x (B, C, H, W), t (B,), cond) -> (B, C or 2 C, H, W); `label` and `low` are in cond.
         process: what the network was made for.
         scale: how many times smaller a side of the small pictures of a super-resolution model is.
+        space: "pixels" in [-1, 1], or "latents" of an autoencoder that is not here: no pictures to draw or to score.
         classifier: a noisy classifier (B, C, H, W), (B,) -> (B, classes) that can guide; no child of this module.
         base: the model whose pictures a super-resolution model makes larger; no child either.
 
-    Raises ValueError for a network whose channels are not the picture's.
+    Raises ValueError for a network whose channels are not the picture's, a prediction that the schedule leaves
+    undefined, and parts that do not fit.
     """
 
-    density = ("lower bound", "8-bit pixels")  # for the card
+    roles = ("classifier", "base")  # parts that a card need not name and `zoo.compose` may add
 
     def __init__(
         self,
@@ -37,26 +43,92 @@ class DiffusionModel(nn.Module):
         network: nn.Module,
         process: Process,
         scale: int = 4,
-        classifier: nn.Module | None = None,
+        space: str = "pixels",
+        classifier: NoisyClassifier | None = None,
         base: Model | None = None,
     ) -> None:
         super().__init__()
         self.image, self.network, self.process = tuple(image), network, process
+        if space not in SPACES:
+            raise ValueError(f"unknown space {space!r}; there are {', '.join(SPACES)}")
+        self.space = space
         self.classes = int(getattr(network, "classes", 0) or 0)
         self.null = bool(self.classes and getattr(network, "null", False))
         self.low = int(getattr(network, "low", 0) or 0)
         self.scale = scale
         self._parts = (classifier, base)  # in a tuple, so that their weights are not this module's
-        channels, outputs = self.image[0], int(getattr(network, "outputs", self.image[0]))
-        learned = process.variance.startswith("learned")
-        if outputs not in (channels, 2 * channels) or (learned and outputs == channels):
+        process.fits(self.image[0], int(getattr(network, "outputs", self.image[0])))
+        if classifier is not None:
+            self._guided_by(classifier)
+        if base is not None:
+            self._begun_by(base)
+
+    def _guided_by(self, classifier: NoisyClassifier) -> None:
+        made, told = self.process, classifier.process
+        if told is not None and _noise(told) != _noise(made):
             raise ValueError(
-                f"pictures of {channels} channels and variance {process.variance!r} need a net that gives "
-                f"{2 * channels if learned else channels}, not {outputs}"
+                f"the part classifier was made for pictures noised by {told}, this model's are by {made}"
+            )
+        if classifier.channels != self.image[0]:
+            raise ValueError(
+                f"the part classifier sees pictures of {classifier.channels} channels, and this model's have "
+                f"{self.image[0]}"
+            )
+        if self.classes and classifier.classes != self.classes:
+            raise ValueError(
+                f"the part classifier knows {classifier.classes} labels, this model {self.classes}"
             )
 
+    def _begun_by(self, base: Model) -> None:
+        if not self.low:
+            raise ValueError(
+                "the part base draws small pictures, and net.low = 0: this net sees none"
+            )
+        if tuple(base.card.image) != self.small:
+            raise ValueError(
+                f"the part base draws pictures {tuple(base.card.image)} (C, H, W), and this model makes {self.small} "
+                f"{self.scale} times larger"
+            )
+
+    def blocks(self) -> list[nn.Module]:
+        """What is computed again for gradients, one by one, if memory is short."""
+        return pieces(self.network)
+
     @property
-    def classifier(self) -> nn.Module | None:
+    def density(self) -> tuple[str, str] | None:
+        """What log_prob gives, for the card, if nothing else is asked for; None for latents."""
+        return None if self.space == "latents" else self.density_given({})
+
+    def density_given(self, request: Mapping[str, Any]) -> tuple[str, str]:
+        """What log_prob gives for a request: (kind, over)."""
+        ode = self.process.continuous or request.get("likelihood") == "ode"
+        small = self.base.card.log_prob if self.base is not None and "low" not in request else None
+        guess = ode or (small is not None and small.kind == "estimate")
+        return "estimate" if guess else "lower bound", "8-bit pixels"
+
+    def log_prob_terms(self, images: Tensor, cond: Any, generator: Generator) -> dict[str, Tensor]:
+        """The bound's terms by name, (B,) nats each; see `zoo_diffusion.scoring.by_term`."""
+        from zoo_diffusion import scoring
+
+        return scoring.by_term(self, images, cond, generator)
+
+    @property
+    def diffused(self) -> tuple[int, ...]:
+        """(C, H, W) of what is diffused: the picture itself."""
+        return self.image
+
+    @property
+    def small(self) -> tuple[int, ...]:
+        """(C, h, w) of a super-resolution model's small pictures."""
+        return (self.low, self.image[1] // self.scale, self.image[2] // self.scale)
+
+    @property
+    def labels(self) -> int:
+        """How many labels can be asked for: the network's, or else those that the part `classifier` knows."""
+        return self.classes or (self.classifier.classes if self.classifier is not None else 0)
+
+    @property
+    def classifier(self) -> NoisyClassifier | None:
         """The noisy classifier that can guide."""
         return self._parts[0]
 
@@ -75,10 +147,10 @@ class DiffusionModel(nn.Module):
         """A tensor of the network's device and type."""
         return next(self.network.parameters())
 
-    def answer(self, x: Tensor, time: float, cond: Mapping[str, Tensor]) -> Tensor:
+    def answer(self, x: Tensor, time: float, told: Mapping[str, Any]) -> Tensor:
         """The network's answer about x (B, C, H, W) when it is told `time`."""
         t = torch.full((len(x),), time, device=x.device, dtype=torch.float32)
-        out: Tensor = self.network(x, t, cond)
+        out: Tensor = self.network(x, t, told)
         return out
 
 
@@ -90,6 +162,7 @@ def diffusion_model(config: Mapping[str, Any], parts: Mapping[str, Model]) -> Di
         process   {schedule, steps, prediction, variance, ...}, see `zoo.nn.diffusion.Process`
         classes   how many labels it knows, as `net` says too
         scale     of a super-resolution model (4)
+        space     "pixels", or "latents" of an autoencoder that is not here
 
     Raises TypeError for an unknown or missing key, ValueError for an impossible value.
     """
@@ -103,23 +176,29 @@ def _built(
     process: Mapping[str, Any],
     classes: int = 0,
     scale: int = 4,
+    space: str = "pixels",
 ) -> DiffusionModel:
     if classes != (net.get("classes") or 0):
         raise ValueError(f"classes = {classes} and net.classes = {net.get('classes', 0)} differ")
-    unknown = sorted(set(parts) - {"classifier", "base"})
+    unknown = sorted(set(parts) - set(DiffusionModel.roles))
     if unknown:
         raise ValueError(f"a diffusion model has the parts classifier and base, not {unknown}")
-    made, guide = Process(**process), parts.get("classifier")
-    told = None if guide is None else getattr(guide.net, "process", None)
-    if told is not None and replace(told, prediction="x0", variance="beta") != replace(
-        made, prediction="x0", variance="beta"
-    ):
+    guide: nn.Module | None = None
+    if (part := parts.get("classifier")) is not None:
+        guide = part.net
+    if guide is not None and not isinstance(guide, NoisyClassifier):
         raise ValueError(
-            f"the part classifier was made for pictures noised by {told}, this model's are by {made}"
+            f"the part classifier is of the family 'classifier', {parts['classifier'].name} is of "
+            f"{parts['classifier'].family!r}"
         )
     return DiffusionModel(
-        image, network(net), made, scale, None if guide is None else guide.net, parts.get("base")
+        image, network(net), Process(**process), scale, space, guide, parts.get("base")
     )
+
+
+def _noise(process: Process) -> Process:
+    """What of a process says how pictures are noised, and what a net is told of it."""
+    return replace(process, prediction="x0", variance="beta")
 
 
 def placed(found: Adoption) -> Adoption:
@@ -128,11 +207,17 @@ def placed(found: Adoption) -> Adoption:
     config.setdefault("image", list(found.image))
     if config["net"].get("classes"):
         config["classes"] = config["net"]["classes"]
+    latents = config.get("space") == "latents"
     return replace(
         found,
         config=config,
         rename={theirs: f"network.{ours}" for theirs, ours in found.rename.items()},
         transforms={f"network.{ours}": how for ours, how in found.transforms.items()},
         latent=tuple(found.image),
-        log_prob={"kind": "lower bound", "over": "8-bit pixels"},
+        log_prob=None if latents else {"kind": _kind(config["process"]), "over": "8-bit pixels"},
+        hooks=() if latents else found.hooks,
     )
+
+
+def _kind(process: Mapping[str, Any]) -> str:
+    return "estimate" if Process(**process).continuous else "lower bound"

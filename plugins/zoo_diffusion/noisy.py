@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from zoo.nn.norm import GroupNorm, normalise_silu
@@ -120,6 +120,12 @@ class NoisyClassifier(nn.Module):
             raise ValueError("the pool 'attention' needs `size`, one side of the pictures")
         side = size // self.descent.factor
         self.look = AttentionPool(side * side, width, attending.shape(width)[0], classes)
+
+    def guesses(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """The most probable labels (B,) by level of noise; see `zoo_diffusion.recognising.guesses`."""
+        from zoo_diffusion import recognising
+
+        return recognising.guesses(self, images, generator)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         h, maps = self.descent(x, F.silu(self.time(t)))

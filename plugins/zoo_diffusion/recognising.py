@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from zoo import options
+from zoo import options, rng
 from zoo.errors import RequestError
 from zoo.nn.diffusion import Process
 from zoo.train.objective import Batch, Objective
 from zoo_diffusion.noisy import NoisyClassifier
+
+SHARES = (0.0, 0.25, 0.5, 0.75)  # of the process, at which accuracy is told
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,7 @@ class Weights:
 
 def objectives(net: NoisyClassifier, table: Mapping[str, Any]) -> Sequence[Objective]:
     """The one; `table` is the recipe's [objective]."""
-    weights, process = Weights.of(table), net.process
-    if process is None:
-        raise RequestError(
-            "A noisy classifier is trained on a process's pictures; its config has none."
-        )
+    weights, process = Weights.of(table), _process(net)
 
     def loss(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
         images, labels = batch["images"], _labels(net, batch)
@@ -71,6 +69,30 @@ def objectives(net: NoisyClassifier, table: Mapping[str, Any]) -> Sequence[Objec
         return F.cross_entropy(logits, labels, label_smoothing=weights.smoothing), terms
 
     return [Objective("classifier", list(net.parameters()), loss)]
+
+
+def guesses(net: NoisyClassifier, images: Tensor, generator: Generator) -> dict[str, Tensor]:
+    """The most probable label (B,) of pictures (B, C, H, W) at the least noise and at SHARES of the process.
+
+    Raises RequestError for a classifier whose process is not known.
+    """
+    process = _process(net)
+    found, streams = {}, rng.streams(generator, len(images))
+    for share in SHARES:
+        t = times(process, torch.tensor([share], dtype=torch.float64))
+        level = process.levels(t.to(images.device), images)
+        fresh = rng.normal(streams, *images.shape[1:], device=images.device, dtype=images.dtype)
+        logits = net(level.noised(images, fresh) * level.scale, level.time.expand(len(images)))
+        found[f"sigma / alpha = {float(level.ratio):.2g}"] = logits.argmax(1)
+    return found
+
+
+def _process(net: NoisyClassifier) -> Process:
+    if net.process is None:
+        raise RequestError(
+            "A noisy classifier works on a process's pictures; this one's config has none."
+        )
+    return net.process
 
 
 def times(process: Process, share: Tensor) -> Tensor:

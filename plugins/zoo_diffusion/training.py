@@ -8,7 +8,7 @@ arXiv:2207.12598). A super-resolution model sees its own pictures made small, wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,16 +18,16 @@ from zoo import options
 from zoo.errors import RequestError
 from zoo.nn.diffusion import Process, losses
 from zoo.train.objective import Batch, Objective
-from zoo_diffusion.asking import smaller
 from zoo_diffusion.net import DiffusionModel
+from zoo_diffusion.stages import smaller
 
 
 @dataclass(frozen=True)
 class Settings:
     """The recipe's [objective] table."""
 
-    loss: str = ""  # of `losses.KINDS`; "": hybrid for a learned variance, flow or edm for theirs, else simple
-    gamma: float = 5.0  # of min-snr
+    loss: str = ""  # of `losses.KINDS`; "": what fits the process, `losses.fitting`
+    gamma: float = 5.0  # of min-snr and clipped-snr
     term: float = 0.001  # weight of T times the bound's term in hybrid
     label_dropout: float = (
         0.1  # share of pictures whose label is left out, for a net with a null label
@@ -38,26 +38,7 @@ class Settings:
     def of(cls, table: Mapping[str, Any], process: Process) -> Settings:
         """Raises RequestError for an unknown key, or a loss that does not fit the process."""
         made = options.settings(cls, table, "[objective] of a diffusion model")
-        learned = process.variance.startswith("learned")
-        usual = process.schedule if process.continuous else "hybrid" if learned else "simple"
-        found = cls(made.loss or usual, made.gamma, made.term, made.label_dropout, made.augment)
-        if found.loss not in losses.KINDS:
-            raise RequestError(
-                f"[objective] loss = {found.loss!r} is none of {', '.join(losses.KINDS)}."
-            )
-        if found.loss in ("vlb", "hybrid") and process.continuous:
-            raise RequestError(
-                f"[objective] loss = {found.loss!r} is a bound of discrete steps; the schedule {process.schedule!r} is "
-                f"continuous: take {usual!r}."
-            )
-        if learned and found.loss not in ("vlb", "hybrid"):
-            raise RequestError(
-                f"[objective] loss = {found.loss!r} does not train the variance, which this model learns: take hybrid "
-                "or vlb, or variance = 'beta'."
-            )
-        if found.loss == "hybrid" and not learned:
-            raise RequestError("[objective] loss = 'hybrid' needs a learned variance; take simple.")
-        return found
+        return replace(made, loss=losses.fitting(made.loss, process))
 
 
 def objectives(net: DiffusionModel, table: Mapping[str, Any]) -> Sequence[Objective]:
@@ -71,19 +52,12 @@ def objectives(net: DiffusionModel, table: Mapping[str, Any]) -> Sequence[Object
         x = level.noised(images, noise)
         told = _told(net, batch, settings)
         output = net.network(x * level.scale if process.schedule == "edm" else x, level.time, told)
-        if settings.loss == "vlb":
-            each = losses.term(process, output, x, images, t, held=False)
-            return each.mean() * process.steps, {"bits": each.detach().mean() * process.steps}
-        kind = "simple" if settings.loss == "hybrid" else settings.loss
-        square = losses.squares(kind, process, output, images, noise, level, settings.gamma).mean()
-        if settings.loss != "hybrid":
-            return square, {"square": square.detach()}
-        each = losses.term(process, output, x, images, t, held=True)
-        bits = each.mean() * process.steps
-        return square + settings.term * bits, {"square": square.detach(), "bits": bits.detach()}
+        given = losses.Noised(images, noise, x, t, level)
+        return losses.loss(settings.loss, process, output, given, settings.gamma, settings.term)
 
     def preview(batch: Batch) -> Tensor:
-        from zoo_diffusion.sampling import sample, unwatched
+        from zoo.nn.diffusion.sampling import unwatched
+        from zoo_diffusion.sampling import sample
 
         count, few = len(batch["images"]), {"steps": min(25, process.steps)}
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
@@ -101,7 +75,7 @@ def _shown(net: DiffusionModel, batch: Batch) -> Any:
 
 def _times(process: Process, images: Tensor) -> Tensor:
     count = len(images)
-    uniform = torch.rand(count, device=images.device)
+    uniform = losses.spread(count, torch.rand((), device=images.device))
     return losses.draw_times(process, uniform, torch.randn(count, device=images.device))
 
 

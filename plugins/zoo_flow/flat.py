@@ -22,8 +22,8 @@ from zoo_flow.conditioners import Perceptron
 
 def soft(raw: Tensor) -> Tensor:
     """R / (1 + |r| / c), in one new tensor: not differentiated through."""
-    s = raw.abs().mul_(1 / SOFT).add_(1)
-    return torch.div(raw, s, out=s)
+    root = torch.rsub(raw.abs(), 1.0, alpha=-1 / SOFT)
+    return torch.div(raw, root, out=root)
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
@@ -46,7 +46,7 @@ class _Soft(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, told: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         raw, shift = told.chunk(2, dim=1)
-        root = raw.abs().mul_(1 / SOFT).add_(1)
+        root = torch.rsub(raw.abs(), 1.0, alpha=-1 / SOFT)
         s = raw / root
         logdet = s.sum(1)
         scale = s.exp_()

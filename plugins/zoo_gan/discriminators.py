@@ -80,7 +80,7 @@ class Discriminator(nn.Module):
             h = block(h)
         h = F.leaky_relu(h, SLOPE)
         h = h + F.leaky_relu(self.last(h), SLOPE)
-        seen: Tensor = h.sum((2, 3)) / h.shape[-1]
+        seen: Tensor = h.sum((2, 3))
         return seen
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -33,7 +33,7 @@ def build(config: Mapping[str, Any]) -> Tokenizer:
 @hookimpl
 def encode(net: Tokenizer, images: Tensor) -> Tensor:
     """Pictures (B, C, H, W) in [-1, 1] to tokens (B, H / f, W / f) int64."""
-    from zoo_vq import tiles
+    from zoo.nn import tiles
 
     return tiles.encode(net.tokens, images)
 
@@ -41,7 +41,7 @@ def encode(net: Tokenizer, images: Tensor) -> Tensor:
 @hookimpl
 def decode(net: Tokenizer, latents: Tensor) -> Tensor:
     """Tokens (B, h, w) int64 to pictures (B, C, f h, f w), clamped to [-1, 1]."""
-    from zoo_vq import tiles
+    from zoo.nn import tiles
 
     def images(tokens: Tensor) -> Tensor:
         return net.decode(net.lookup(tokens)).clamp(-1, 1)

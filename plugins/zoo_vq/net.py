@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from zoo.nn.quantizers import (
     ResidualQuantizer,
     VectorQuantizer,
 )
-from zoo_vq import compact, discrete_vae, dvae, magvit2
+from zoo_vq import compact, discrete_vae, dvae, magvit2, tiny
 from zoo_vq.remap import Remap
 
 ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
@@ -35,6 +35,7 @@ ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
     "magvit2": magvit2.Encoder,
     "dvae": dvae.Encoder,
     "discrete-vae": discrete_vae.Encoder,
+    "tiny": tiny.Encoder,
 }
 DECODERS: Mapping[str, Callable[..., nn.Module]] = {
     "residual": Decoder,
@@ -42,6 +43,7 @@ DECODERS: Mapping[str, Callable[..., nn.Module]] = {
     "magvit2": magvit2.Decoder,
     "dvae": dvae.Decoder,
     "discrete-vae": discrete_vae.Decoder,
+    "tiny": tiny.Decoder,
 }
 
 
@@ -128,6 +130,10 @@ class Tokenizer(nn.Module):
             self.quantizer.eval()
             quantized = self.quantize(self.latents(images))
         return self.decode(quantized.codes), quantized
+
+    def tunable(self) -> Mapping[str, Sequence[str]]:
+        """What `zoo finetune` moves: the decoder alone, so that every token stays as it is."""
+        return {"decoder": ("post_quant_conv*", "decoder*")}
 
     def last_layer(self) -> Tensor:
         """The decoder's last weight, at which a VQ-GAN balances its two losses."""

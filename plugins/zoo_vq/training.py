@@ -1,6 +1,6 @@
-"""What training a tokenizer minimises: one objective for a VQ-VAE, a second one, the discriminator's, for a VQ-GAN.
+"""What training a tokenizer or an autoencoder minimises; a second objective, the discriminator's, for a VQ-GAN.
 
-    L_rec = w_x |x - x^|^p + w_p LPIPS(x, x^) + L_quantiser
+    L_rec = w_x |x - x^|^p + w_p LPIPS(x, x^) + w_z L_latent + w_l |m - m_teacher|^2
     L_gen = L_rec - lambda A(x^)
     lambda = w_a |d L_rec / d W| / (|d A(x^) / d W| + 1e-4)      W the decoder's last layer
     L_A   = mean max(0, 1 - A(x)) + mean max(0, 1 + A(x^))
@@ -8,24 +8,27 @@
 Esser et al., 2020, arXiv:2012.09841, equations 6 and 7; for a dVAE -log p(x | q) of the logit-Laplace distribution
 instead of the pixels, see `zoo_vq.dvae`. The two gradients are taken at the picture x^ first: one pass through LPIPS
 and one through A give both lambda (two products with the last layer alone) and the gradient that goes on through the
-decoder, where differentiating the losses by W directly would walk LPIPS and A twice.
+decoder, where differentiating the losses by W directly would walk LPIPS and A twice. A teacher (`like`) is an earlier
+version, whose latents are kept while more kinds of pictures are learned: what works in them goes on working.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+import zoo
 from zoo import options
 from zoo.errors import RequestError
 from zoo.nn.discriminator import PatchDiscriminator, hinge_loss
 from zoo.nn.lpips import LPIPS
 from zoo.train.objective import Batch, Objective
 from zoo_vq import dvae
+from zoo_vq.autoencoder.net import Autoencoder, Drawn
 from zoo_vq.net import Tokenizer
 
 
@@ -37,12 +40,14 @@ class Weights:
     pixel_weight: float = 1.0
     perceptual: Literal["alex", "vgg"] = "alex"
     perceptual_weight: float = 0.0
-    quantizer_weight: float = 1.0
+    latent_weight: float = 1.0  # of the quantizer's loss, or of the KL a number
     adversarial_weight: float = 0.0  # w_a; 0: a VQ-VAE, without a discriminator
     adversarial_start: int = 0  # first step at which the discriminator has a say
     discriminator_width: int = 64
     discriminator_layers: int = 3
     train: Literal["all", "decoder"] = "all"  # "decoder" keeps every token as it is
+    like: str = ""  # an autoencoder, "name@version", whose latents are kept: what works in them goes on working
+    like_weight: float = 1.0  # of the mean squared distance of the means
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Weights:
@@ -62,12 +67,16 @@ def balance(reconstruction: Tensor, adversarial: Tensor, weight: float) -> Tenso
 
 
 class TokenizerLoss(nn.Module):
-    """What the objectives share: the frozen LPIPS and the discriminator, if the weights ask for them."""
+    """What the objectives share, as far as the weights ask for it: LPIPS, a teacher, the discriminator.
 
-    def __init__(self, net: Tokenizer, weights: Weights) -> None:
+    The first two are frozen.
+    """
+
+    def __init__(self, net: Tokenizer | Autoencoder, weights: Weights) -> None:
         super().__init__()
         self.weights = weights
         self.perceptual = LPIPS(weights.perceptual) if weights.perceptual_weight else None
+        self.teacher = _teacher(weights.like, net) if weights.like else None
         self.discriminator = (
             PatchDiscriminator(
                 net.channels, weights.discriminator_width, weights.discriminator_layers
@@ -90,8 +99,16 @@ class TokenizerLoss(nn.Module):
             total, terms["lpips"] = total + self.weights.perceptual_weight * lpips, lpips.detach()
         return total, terms
 
+    def strayed(self, images: Tensor, mean: Tensor) -> Tensor:
+        """Mean squared distance () of latents (B, D, h, w) from the teacher's of the same images."""
+        if self.teacher is None:
+            raise ValueError("like is empty: there is no teacher")
+        with torch.no_grad():
+            theirs = self.teacher.drawn(self.teacher.moments(images), None)
+        return (mean - theirs).square().mean()
+
     def adversarial(
-        self, net: Tokenizer, reconstruction: Tensor, images: Tensor
+        self, net: Tokenizer | Autoencoder, reconstruction: Tensor, images: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """A scalar whose value is L_rec - lambda A(x^) and whose gradient by `reconstruction` is exact."""
         if self.discriminator is None:
@@ -114,9 +131,26 @@ class TokenizerLoss(nn.Module):
         }
 
 
-def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
+def _teacher(name: str, net: Tokenizer | Autoencoder) -> Autoencoder:
+    """The frozen autoencoder `name`. Raises RequestError where its latents are not such as the net's."""
+    teacher: Any = zoo.load(name).net
+    kinds = [type(each).__name__ for each in (net, teacher)]
+    if not (isinstance(net, Autoencoder) and isinstance(teacher, Autoencoder)):
+        raise RequestError(
+            f'like = "{name}" is for latents that are no tokens; this net is a {kinds[0]}, that one a {kinds[1]}.'
+        )
+    if teacher.latent != net.latent:
+        raise RequestError(
+            f'like = "{name}" has latents of {teacher.latent} channels, this net of {net.latent}.'
+        )
+    return teacher.requires_grad_(False).eval()
+
+
+def objectives(net: Tokenizer | Autoencoder, table: Mapping[str, Any]) -> Sequence[Objective]:
     """One objective (VQ-VAE) or two (VQ-GAN); `table` is the recipe's [objective], read by `Weights`."""
     weights = Weights.of(table)
+    if not any(each.requires_grad for each in net.encoder.parameters()):  # frozen by [tune]
+        weights = replace(weights, train="decoder")
     shared = TokenizerLoss(net, weights)
     parts: list[nn.Module] = (
         [net.post_quant_conv, net.decoder] if weights.train == "decoder" else [net]
@@ -132,15 +166,19 @@ def objectives(net: Tokenizer, table: Mapping[str, Any]) -> Sequence[Objective]:
             similar, terms = shared.adversarial(net, reconstruction, images)
         else:
             similar, terms = shared.similarity(reconstruction, images)
-        total = similar + weights.quantizer_weight * quantized.loss
-        return total, terms | {"quantizer": quantized.loss.detach()} | dict(quantized.metrics)
+        total = similar + weights.latent_weight * quantized.loss
+        if isinstance(quantized, Drawn) and shared.teacher is not None:
+            strayed = shared.strayed(images, quantized.mean)
+            total = total + weights.like_weight * strayed
+            terms = terms | {"strayed": strayed.detach()}
+        return total, terms | {"latent": quantized.loss.detach()} | dict(quantized.metrics)
 
     def likelihood(batch: Batch, step: int) -> tuple[Tensor, Mapping[str, Tensor | float]]:
-        quantized = net.quantize(net.latents(batch["images"]))
-        decoder: Any = net.decoder
-        statistics = decoder.statistics(net.post_quant_conv(quantized.codes))
+        tokenizer: Any = net  # with a decoder that gives a distribution, as asked below
+        quantized = tokenizer.quantize(tokenizer.latents(batch["images"]))
+        statistics = tokenizer.decoder.statistics(tokenizer.post_quant_conv(quantized.codes))
         nats = -dvae.logit_laplace(batch["images"], *statistics).mean()
-        total = weights.pixel_weight * nats + weights.quantizer_weight * quantized.loss
+        total = weights.pixel_weight * nats + weights.latent_weight * quantized.loss
         return total, {"nats": nats.detach()} | dict(quantized.metrics)
 
     if weights.pixel == "logit-laplace":

@@ -1,9 +1,14 @@
 """Noisy classifiers: what trains them, what they refuse, and guided-diffusion's own as parts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from zoo.errors import RequestError
+from zoo.evaluate import evaluate
+from zoo.images import to_uint8
+from zoo.testing import Subject
 from zoo_diffusion import classifier
 from zoo_diffusion.recognising import Weights, moved, objectives
 
@@ -55,6 +60,34 @@ def test_training_tells_rows_from_columns_through_noise(process):
     with torch.no_grad():
         logits = net.eval()(batch["images"] * at.alpha * at.scale, at.time.expand(32))
     assert (logits.argmax(1) == batch["labels"]).float().mean() > 0.9
+
+
+def test_accuracy_is_told_by_level_of_noise():
+    net = built()
+    objective = objectives(net.train(), {})[0]
+    optimizer = torch.optim.Adam(objective.parameters, lr=1e-2)
+    for step in range(40):
+        torch.manual_seed(step)
+        optimizer.zero_grad()
+        objective.loss(stripes(32), step)[0].backward()
+        optimizer.step()
+    held = stripes(40)
+    items = [
+        {"image": to_uint8(image), "label": int(label)}
+        for image, label in zip(held["images"], held["labels"], strict=True)
+    ]
+    model = replace(Subject("classifier", CONFIG, image=(1, 8, 8)).model, net=net.eval())
+    found = evaluate(model, items, batch_size=16)
+    levels = [net.process.level(t) for t in (0, 25, 50, 75)]
+    assert [each.name for each in found] == [
+        f"accuracy at sigma / alpha = {level.ratio:.2g}" for level in levels
+    ]
+    assert min(each.value for each in found[:3]) > 90
+    wrong = [each | {"label": 1 - each["label"]} for each in items]
+    others = evaluate(model, wrong, ["noisy-accuracy"], batch_size=16)
+    assert [each.value for each in others] == pytest.approx([100 - each.value for each in found])
+    with pytest.raises(RequestError, match="config has none"):
+        built(process=None).guesses(held["images"], torch.Generator())
 
 
 def test_moved_pictures_are_the_same_pictures_elsewhere():

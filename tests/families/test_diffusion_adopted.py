@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import zoo
-from zoo.errors import ForeignError
+from zoo.errors import CardError, ForeignError, Unsupported
 from zoo.foreign import open_checkpoint
 from zoo.foreign_models import convert
-from zoo.plugins import family
+from zoo.parts import extended
+from zoo.testing import Subject
 
 CASES = Path(__file__).parents[1] / "parity" / "cases"
 SCHEDULER = {
@@ -31,7 +32,6 @@ def weights_of(case):
     ("case", "request_", "learned"),
     [
         ("guided_superres", {"label": 1, "low": torch.zeros(1, 3, 4, 4)}, True),
-        ("diffusers_dit", {"label": 2}, True),
         ("diffusers_unet2d_legacy_attn", {}, False),
     ],
 )
@@ -67,9 +67,10 @@ def test_a_scheduler_is_only_looked_for_beside_what_diffusers_wrote(tmp_path):
 
 
 def test_a_converted_model_draws_the_same_pictures(tmp_path):
-    path = weights_of("diffusers_dit")
+    path = weights_of("guided_superres")
     folder = convert(path, "adm-tiny", tmp_path / "adm-tiny", license="mit")
-    first, second = (zoo.load(each).condition(label=2) for each in (path, folder))
+    asked = {"label": 2, "low": torch.zeros(1, 3, 4, 4)}
+    first, second = (zoo.load(each).condition(**asked) for each in (path, folder))
     one, two = (torch.as_tensor(each.sample(1, seed=3, steps=2)) for each in (first, second))
     torch.testing.assert_close(one, two)
 
@@ -77,10 +78,34 @@ def test_a_converted_model_draws_the_same_pictures(tmp_path):
 def test_a_published_classifier_is_a_part_that_guides():
     guide = zoo.load(weights_of("guided_classifier"))
     assert (guide.family, guide.card.hooks) == ("classifier", ())
-    model = zoo.load(weights_of("guided_superres"))
-    hooks = family("diffusion")
-    net = hooks.call("build", config=model.card.config, parts={"classifier": guide})
-    assert net.classifier is guide.net
-    logits = net.classifier(torch.zeros(2, 3, 16, 16), torch.tensor([0.0, 999.0]))
-    assert logits.shape == (2, 13)
-    assert not [name for name in net.state_dict() if "look" in name]
+    labels = guide.net.classes
+    net = {"kind": "unet", "channels": 3, "outputs": 3, "widths": [8], "residual": {"groups": 4}}
+    config = {"image": [3, 16, 16], "net": net, "process": {}}
+    model = Subject("diffusion", config, image=(3, 16, 16)).model
+    guided = extended(model, {"classifier": guide})
+    assert guided.net.labels == labels
+    one, two = (
+        guided.condition(label=k).sample(1, seed=0, steps=2, classifier=5.0).tensor
+        for k in (0, labels - 1)
+    )
+    assert (one - two).abs().max() > 1e-4
+    assert not [name for name in guided.net.state_dict() if "look" in name]
+
+
+def test_published_checkpoints_are_composed_by_their_paths():
+    paths = weights_of("guided_superres"), weights_of("guided_classifier")
+    with pytest.raises(CardError, match=r"knows 13 labels, this model \d+"):
+        zoo.compose(paths[0], classifier=paths[1])
+    with pytest.raises(CardError, match="the part base draws pictures"):
+        zoo.compose(paths[0], base=paths[0])
+
+
+def test_a_transformer_of_latents_says_that_it_draws_no_pictures():
+    model = zoo.load(weights_of("diffusers_dit"))
+    assert (model.card.hooks, model.card.log_prob) == ((), None)
+    assert "latents of an autoencoder" in (model.card.source or {}).get("notes", model.card.body)
+    with pytest.raises(Unsupported, match="autoencoder"):
+        model.condition(label=1).sample(1)
+    with torch.no_grad():
+        answer = model.net.answer(torch.zeros(2, *model.net.diffused), 5.0, {})
+    assert answer.shape == (2, 2 * model.card.image[0], *model.card.image[1:])

@@ -1,12 +1,23 @@
 """What can be asked of a diffusion model, and how it says what cannot."""
 
+import copy
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import zoo
 from zoo import rng
+from zoo.card import Density
 from zoo.errors import RequestError
-from zoo.nn.diffusion import Process
-from zoo_diffusion import asking, choosing, inversion, sampling, training
+from zoo.evaluate import evaluate
+from zoo.images import to_uint8
+from zoo.nn.diffusion import Process, choosing, inversion, losses
+from zoo.nn.diffusion.sampling import Told
+from zoo.testing import Subject
+from zoo_diffusion import asking, sampling, scoring, training
 from zoo_diffusion.asking import Asked
 from zoo_diffusion.net import DiffusionModel
 
@@ -54,6 +65,14 @@ BAD_OPTIONS = {
     "a classifier that is not there": ({"classifier": 1.0}, "zoo.compose"),
     "eta for heun": ({"sampler": "heun", "eta": 0.5}, "it is of ddim, euler"),
     "resample without a mask": ({"resample": 3}, "mask"),
+    "a variance that the net does not know": (
+        {"sampler": "ddpm", "variance": "learned-range"},
+        "one of beta, posterior, as",
+    ),
+    "an interval the wrong way round": (
+        {"guidance_from": 5.0, "guidance_to": 1.0},
+        "guidance_from = 5 must be below",
+    ),
     "an unknown option": ({"step": 3}, "Did you mean 'steps'"),
 }
 
@@ -78,12 +97,24 @@ def test_guidance_needs_a_null_label_and_a_label():
 )
 def test_a_sampler_that_cannot_begin_with_pure_noise_says_which_can(sampler, process):
     with pytest.raises(RequestError, match="These fit: ddpm, ddim"):
-        choosing.chosen(model(process), {"sampler": sampler}, Asked())
+        choosing.chosen(process, {"sampler": sampler})
 
 
 BAD_REQUESTS = {
     "a mask of the wrong size": ({"image": IMAGE, "mask": torch.ones(5, 4)}, r"\(4, 4\)"),
-    "a mask of greys": ({"image": IMAGE, "mask": torch.full((4, 4), 0.5)}, "only 0"),
+    "a mask of greys": (
+        {"image": IMAGE, "mask": torch.full((4, 4), 0.5)},
+        "of 16 numbers 16 .* as 0.5",
+    ),
+    "a mask of 8 bits": ({"image": IMAGE, "mask": np.full((4, 4), 255, np.uint8)}, "such as 255"),
+    "a mask that is none": (
+        {"image": IMAGE, "mask": {"x": 1}},
+        "black and white picture; got dict",
+    ),
+    "two masks for three pictures": (
+        {"image": IMAGE.expand(3, -1, -1, -1), "mask": torch.ones(2, 1, 4, 4)},
+        "mask has 2 entries for 3",
+    ),
     "a mask without a picture": ({"mask": torch.ones(4, 4)}, "image="),
     "a strength without a picture": ({"strength": 0.5}, "image="),
     "a picture of another size": ({"image": torch.zeros(1, 1, 5, 5)}, "must be"),
@@ -96,7 +127,21 @@ BAD_REQUESTS = {
 def test_requests_that_do_not_fit_are_refused(name):
     request, told = BAD_REQUESTS[name]
     with pytest.raises(RequestError, match=told):
-        asking.asked(model(), request, 1)
+        asking.asked(model(), request, 3 if "two" in name else 1)
+
+
+def test_a_mask_may_be_a_black_and_white_picture(tmp_path):
+    mask = np.zeros((4, 4), np.uint8)
+    mask[:, 2:] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    for given in (str(tmp_path / "mask.png"), tmp_path / "mask.png", Image.fromarray(mask)):
+        asked = asking.asked(model(), {"image": IMAGE, "mask": given}, 1)
+        assert torch.equal(asked.start.mask[0, 0], torch.as_tensor(mask / 255))
+
+
+def test_eps_is_refused_where_a_schedule_begins_with_pure_noise():
+    with pytest.raises(ValueError, match="'velocity', 'v' or 'x0'"):
+        model(Process("flow", 50, "eps"))
 
 
 def test_the_bound_of_a_continuous_schedule_is_refused():
@@ -156,14 +201,117 @@ def test_guidance_moves_towards_the_label_and_away_from_none():
 
 
 def test_the_round_trip_is_nearer_with_more_steps_and_exact_when_refined():
-    net, images = model(), IMAGE.expand(2, -1, -1, -1)
+    net, images, told = model(), IMAGE.expand(2, -1, -1, -1), Told({})
     with torch.no_grad():
         few, many, fine = (
             float(
-                (inversion.decode(net, inversion.encode(net, images, asked), asked) - images)
+                (
+                    inversion.decode(net, inversion.encode(net, images, told, *n), told, n[0])
+                    - images
+                )
                 .abs()
                 .max()
             )
-            for asked in (Asked(steps=20), Asked(steps=100), Asked(steps=20, refine=60))
+            for n in ((20,), (100,), (20, 60))
         )
     assert fine < 1e-9 < many < few / 2
+
+
+def test_what_is_foreseen_can_be_seen(tmp_path):
+    seen = []
+    last = draw(
+        model(), steps=5, preview=2, preview_to=tmp_path / "growing.png",
+        on_preview=lambda pictures, steps: seen.append((steps, pictures.tensor)),
+    )  # fmt: skip
+    assert [(steps, tuple(each.shape)) for steps, each in seen] == [
+        (2, (2, 1, 4, 4)),
+        (4, (2, 1, 4, 4)),
+    ]
+    assert (seen[-1][1] - last).abs().mean() < (seen[0][1] - last).abs().mean()
+    assert zoo.Images.read(tmp_path / "growing.png").tensor.shape[-1] >= 8
+    with pytest.raises(RequestError, match="on_preview is a function"):
+        draw(model(), preview=1, on_preview="me")
+    with pytest.raises(RequestError, match="somewhere to go"):
+        draw(model(), preview=1)
+
+
+SUBJECT = Subject(
+    "diffusion",
+    {
+        "image": [1, 8, 8],
+        "net": {"kind": "unet", "channels": 1, "outputs": 1, "widths": [8], "residual": {"groups": 4}},
+        "process": {"schedule": "cosine", "steps": 25, "prediction": "v"},
+    },
+    image=(1, 8, 8),
+    log_prob=Density("lower bound", "8-bit pixels"),
+)  # fmt: skip
+
+
+def test_a_picture_to_begin_with_has_no_part_in_log_prob():
+    asked = asking.asked(model(), {"image": IMAGE, "strength": 0.5}, 1)
+    with pytest.raises(RequestError, match=r"is where a drawing begins.*no part in log_prob"):
+        scoring.log_prob(model(), IMAGE, asked, rng.generator(0))
+
+
+def test_log_prob_says_of_what_kind_it_is():
+    images = SUBJECT.images
+    assert SUBJECT.model.log_prob(images, seed=0).kind == "lower bound"
+    assert (
+        SUBJECT.model.condition(likelihood="ode", steps=4).log_prob(images, seed=0).kind
+        == "estimate"
+    )
+    found = evaluate(
+        SUBJECT.model.condition(likelihood="ode", steps=4),
+        to_uint8(images.tensor),
+        ["bits-per-dim"],
+    )
+    assert found[0].settings["kind"] == "estimate"
+    assert "likelihood=ode" in found[0].name
+
+
+def test_the_bound_is_the_sum_of_its_terms():
+    images = SUBJECT.images
+    parts = SUBJECT.model.terms(images, seed=3)
+    assert list(parts)[:2] == ["prior", "t = 24"]
+    assert list(parts)[-1] == "t = 0"
+    whole = SUBJECT.model.log_prob(images, seed=3).nats
+    torch.testing.assert_close(sum(parts.values()), -whole, rtol=1e-5, atol=1e-3)
+    pictures = to_uint8(images.tensor)
+    found = evaluate(SUBJECT.model, pictures, ["bits-by-term", "bits-per-dim"])
+    *parts, whole = found
+    assert len(parts) == 2 + 8  # ends, and 24 terms by threes
+    assert parts[1].name == "bits per dimension, t = 24 .. 22"
+    assert sum(each.value for each in parts) == pytest.approx(whole.value, rel=1e-5)
+    with pytest.raises(RequestError, match="no sum of terms"):
+        SUBJECT.model.condition(likelihood="ode").terms(images)
+
+
+def test_half_precision_is_the_net_s_alone():
+    wide = SUBJECT.model.sample(2, seed=0, steps=5).tensor
+    narrow = copy.deepcopy(SUBJECT.model.net).bfloat16()
+    half = replace(SUBJECT.model, net=narrow)
+    found = half.sample(2, seed=0, steps=5).tensor
+    assert found.dtype == torch.float32
+    assert 0 < (found - wide).abs().max() < 0.05
+    assert half.encode(SUBJECT.images).dtype == torch.float32
+    nats = half.log_prob(SUBJECT.images, seed=0).nats
+    torch.testing.assert_close(
+        nats, SUBJECT.model.log_prob(SUBJECT.images, seed=0).nats, rtol=0.02, atol=0
+    )
+
+
+def test_times_of_a_batch_are_spread_over_the_schedule():
+    times = losses.spread(8, torch.tensor(0.7))
+    assert sorted((times * 8).long().tolist()) == list(range(8))
+    torch.testing.assert_close((times * 8) % 1, torch.full((8,), 0.6).double(), atol=1e-6, rtol=0)
+
+
+def test_a_clipped_weight_counts_where_noise_is_nearly_all():
+    process = Process("cosine", 1000, "x0")
+    level = process.levels(torch.tensor([0, 500, 999]), torch.zeros((), dtype=torch.float64))
+    clipped, snr = (
+        losses.weighted(kind, process, level).flatten() for kind in ("clipped-snr", "min-snr")
+    )
+    torch.testing.assert_close(clipped, snr.clamp(min=1))
+    assert (clipped[0], clipped[2]) == (5, 1)
+    assert snr[2] < 1e-3

@@ -127,8 +127,14 @@ def test_a_class_that_does_not_exist_is_refused(label):
 
 
 def test_classes_for_another_number_of_pictures_are_refused():
-    with pytest.raises(RequestError, match="2 entries for 3"):
-        model(classes=3).condition(label=[0, 1]).encode(binary(3))
+    both = model(classes=3).condition(label=[0, 1])
+    for count in (1, 3):
+        with pytest.raises(RequestError, match=f"2 entries for {count}"):
+            both.encode(binary(count))
+    with pytest.raises(RequestError, match="2 entries for 1"):
+        both.log_prob(binary(1))
+    with pytest.raises(RequestError, match="2 entries for 1"):
+        both.sample(1, seed=0)
 
 
 def test_a_ladders_decoder_meets_its_posterior():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from zoo_vq import tiles
+from zoo.nn import tiles
 
 
 @pytest.fixture

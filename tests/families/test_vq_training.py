@@ -40,13 +40,13 @@ def made(table, seed=0):
 
 
 def test_without_a_discriminator_there_is_one_objective():
-    net, found, batch = made({"pixel": "l2", "pixel_weight": 3.0, "quantizer_weight": 0.5})
+    net, found, batch = made({"pixel": "l2", "pixel_weight": 3.0, "latent_weight": 0.5})
     assert [each.name for each in found] == ["autoencoder"]
     loss, metrics = found[0].loss(batch, 0)
     reconstruction, quantized = net(batch["images"])
     expected = 3 * F.mse_loss(reconstruction, batch["images"]) + 0.5 * quantized.loss
     assert torch.allclose(loss, expected, rtol=1e-12)
-    assert {"l2", "quantizer", "perplexity", "used"} <= set(metrics)
+    assert {"l2", "latent", "perplexity", "used"} <= set(metrics)
 
 
 def test_the_adversarial_gradient_is_that_of_the_published_loss():

@@ -2,9 +2,9 @@
 
 import torch
 
+from zoo.nn.text import trained
 from zoo.testing import Subject
-from zoo_dalle.net import dalle
-from zoo_dalle.text import trained
+from zoo_dalle.making import dalle
 
 CAPTIONS = ["noto: red apple", "noto: green apple", "twemoji: red house", "twemoji: green house"]
 SHAPE = {"width": 16, "depth": 2, "heads": 2, "positions": "axial"}

@@ -11,10 +11,10 @@ from typing import Any
 
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
-from zoo_diffusion.layouts._flags import levels, read
-from zoo_diffusion.layouts._openai import SIGNS, Found, walk
+from zoo.layouts import Keys, agree
+from zoo.nn.unet.published.flags import levels, read
+from zoo.nn.unet.published.openai import SIGNS, Found, walk
 from zoo_diffusion.layouts._process import openai
-from zoo_diffusion.layouts._shapes import Keys, agree
 
 _HEADS: dict[str, dict[str, str]] = {
     "attention": {"out.0": "last", "out.2.qkv_proj": "look.qkv", "out.2.c_proj": "look.out"},

@@ -11,8 +11,8 @@ from typing import Any
 
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
+from zoo.layouts import Keys, agree, indices, need
 from zoo_diffusion.layouts._process import diffusers
-from zoo_diffusion.layouts._shapes import Keys, agree, indices, need
 
 _BLOCK = "transformer_blocks.0"
 _SIGNS = (
@@ -59,12 +59,17 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
         return None
     net = {"kind": "dit", **_options(keys, config)}
     channels, outputs = net["channels"], net["outputs"]
-    notes = "Its pictures are latents of an autoencoder." if channels == 4 else ""
+    latents = channels > 3  # as all published ones have; no pictures have so many
+    notes = "It draws latents of an autoencoder, which is not in this folder." if latents else ""
     if not config:
         notes = f"{notes} no configuration: 72 channels a head and 32 positions a side are assumed."
     return Adoption(
         layout="diffusers-dit",
-        config={"net": net, "process": diffusers(channels, outputs, config.get("scheduler"))},
+        config={
+            "net": net,
+            "process": diffusers(channels, outputs, config.get("scheduler")),
+            **({"space": "latents"} if latents else {}),
+        },
         rename={key: _renamed(key) for key in keys if key != "pos_embed.pos_embed"},
         dropped=("pos_embed.pos_embed",),
         image=(channels, net["size"], net["size"]),

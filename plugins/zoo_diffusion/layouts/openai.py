@@ -11,16 +11,17 @@ from typing import Any
 
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
-from zoo_diffusion.layouts._flags import read
-from zoo_diffusion.layouts._openai import SIGNS, walk
+from zoo.layouts import Keys, agree, need
+from zoo.nn.unet.published.flags import read
+from zoo.nn.unet.published.openai import SIGNS, walk
 from zoo_diffusion.layouts._process import openai
-from zoo_diffusion.layouts._shapes import Keys, agree, need
 
 
 def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
     """The checkpoint as ours, if it is of this layout."""
     if (
         not all(name in keys for name in SIGNS)
+        or "middle_block.1.qkv.weight" not in keys
         or "output_blocks.0.0.in_layers.0.weight" not in keys
     ):
         return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
 from math import log
 from typing import Any
 
@@ -12,99 +11,10 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ForeignError
-from zoo.nn.diffusion import (
-    Level,
-    Path,
-    Predicted,
-    Process,
-    Step,
-    bounds,
-    losses,
-    posterior,
-    samplers,
-)
-from zoo.nn.diffusion.guidance import pushed
-from zoo.nn.diffusion.levels import CLEAN
-from zoo.nn.diffusion.predictions import agreeing
+from zoo.nn.diffusion import Level, Path, Predicted, Step, bounds, losses, posterior, samplers
 from zoo.nn.diffusion.spacing import sections
 from zoo.parity import Case, Runner
-
-Answers = Callable[[Tensor, float], Tensor]
-
-
-def process_of(config: Mapping[str, Any], learned: bool | None = None) -> Process:
-    """The process of OpenAI's flags."""
-    learned = bool(config.get("learn_sigma")) if learned is None else learned
-    fixed = "posterior" if config.get("sigma_small") else "beta"
-    steps = int(config.get("steps", 1000))
-    return Process(
-        schedule=str(config.get("noise_schedule", "linear")),
-        steps=steps,
-        prediction="x0" if config.get("predict_xstart") else "eps",
-        variance="learned-range" if learned else fixed,
-        clock=1000.0 if config.get("rescale_timesteps") else None,
-    )
-
-
-@dataclass(frozen=True)
-class Run:
-    """A process, the times that are kept of it, and the net it is run with."""
-
-    process: Process
-    kept: list[int]
-    net: Answers
-
-    @cached_property
-    def path(self) -> Path:
-        """Falling, to the clean picture."""
-        return Path.through(
-            [*(self.process.level(t) for t in self.kept[::-1]), CLEAN], self.process.at
-        )
-
-    def step(self, place: int) -> Step:
-        """From the time at `place` (0: the last) to the one before."""
-        return self.path.steps[len(self.kept) - 1 - place]
-
-    def denoise(self, clip: bool = True, push: bool = False) -> samplers.Denoise:
-        """The net as samplers ask it; `push`: with a classifier's gradient."""
-
-        def asked(x: Tensor, level: Level) -> Predicted:
-            found = self.process.read(self.net(x, level.time), x, level)
-            if clip:
-                found = agreeing(found, found.x0.clamp(-1, 1), x, level)
-            if push:
-                found = found._replace(push=0.3 * torch.cos(2 * x) - 0.1 * x)
-            return found
-
-        return asked
-
-    def each(
-        self,
-        x: Tensor,
-        places: Tensor,
-        do: Callable[..., Tensor],
-        *others: Tensor,
-    ) -> Tensor:
-        """`do(x, step, others...)` picture by picture, each at its own place."""
-        rows = [
-            do(x[i : i + 1], self.step(int(place)), *(other[i : i + 1] for other in others))
-            for i, place in enumerate(places)
-        ]
-        return torch.cat(rows)
-
-    def sampled(self, sampler: samplers.Sampler, x: Tensor, noise: Tensor, options: samplers.Options,
-                path: Path, push: bool = False, fold: bool = False) -> Tensor:  # fmt: skip
-        """The last state of a sampler."""
-        rows, denoise = iter(noise), self.denoise(push=push)
-
-        def folded(x: Tensor, level: Level) -> Predicted:
-            found = denoise(x, level)
-            return found if found.push is None else pushed(found, x, level, found.push)
-
-        asked = folded if fold else denoise
-        for state in sampler(asked, x, path, options, lambda: next(rows)):
-            x = state.x
-        return x
+from zoo_diffusion.parity._given import Run, net, process_of
 
 
 class GaussianRunner:
@@ -124,8 +34,8 @@ class GaussianRunner:
         process = process_of(config)
         kept = sections(process.steps, str(config.get("timestep_respacing") or ""))
         learned = process.variance == "learned-range"
-        full = Run(process, list(range(process.steps)), _net(learned))
-        spaced = Run(process, kept, _net(learned))
+        full = Run(process, list(range(process.steps)), net(learned))
+        spaced = Run(process, kept, net(learned))
         out = {f"full.{key}": value for key, value in _tables(full).items()}
         out |= {f"spaced.{key}": value for key, value in _tables(spaced).items()}
         out["spaced.timestep_map"] = torch.tensor(kept)
@@ -133,15 +43,6 @@ class GaussianRunner:
         x = _noised(spaced, case.inputs["x0"], case.inputs["t_spaced"], case.inputs["noise"][1])
         out |= {"x_spaced": x} | _back(spaced, config, x, case.inputs)
         return out | _loops(spaced, case.inputs) | _losses(full, config, case.inputs)
-
-
-def _net(learned: bool) -> Answers:
-    def answers(x: Tensor, t: float) -> Tensor:
-        size = 0.7 + 0.3 * torch.sin(torch.tensor(0.01 * t))
-        eps = 0.8 * torch.tanh(0.9 * x) * size + 0.1 * torch.cos(3 * x)
-        return torch.cat([eps, 0.9 * torch.sin(2 * x + 0.01 * t)], 1) if learned else eps
-
-    return answers
 
 
 def _tables(run: Run) -> dict[str, Tensor]:
@@ -193,7 +94,7 @@ def _forward(run: Run, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _all_moments(run: Run, x: Tensor, places: Tensor) -> dict[str, Tensor]:
-    fixed = replace(run, process=replace(run.process, variance="beta"), net=_net(False))
+    fixed = replace(run, process=replace(run.process, variance="beta"), net=net(False))
     x0 = replace(run, process=replace(run.process, prediction="x0"))
     made = {"p_mean_variance": (run, True), "p_mean_variance_noclip": (run, False),
             "p_mean_variance_fixed_large": (fixed, True), "p_mean_variance_predict_xstart": (x0, True)}  # fmt: skip

@@ -7,21 +7,10 @@ dropout, beta) the configuration does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from zoo.errors import ForeignError
-
-Keys = Mapping[str, tuple[int, ...]]
-
-
-def count(keys: Keys, prefix: str) -> int:
-    """How many of prefix0., prefix1., ... there are, without gaps."""
-    number = 0
-    starts = {k[len(prefix) :].split(".")[0] for k in keys if k.startswith(prefix)}
-    while str(number) in starts:
-        number += 1
-    return number
+from zoo.layouts import Keys, count
 
 
 def side(keys: Keys, name: str) -> dict[str, Any]:
@@ -64,18 +53,3 @@ def side(keys: Keys, name: str) -> dict[str, Any]:
     if name == "decoder" and spatial is not None:
         options["spatial"] = spatial[1]
     return options
-
-
-def agree(what: str, config: Any, shapes: Any) -> None:
-    """Raise ForeignError when configuration and shapes differ; None in either says nothing."""
-    if config is None or shapes is None:
-        return
-    if _plain(config) != _plain(shapes):
-        raise ForeignError(
-            f"the configuration says {what} is {config}, the tensors say {shapes}: "
-            "the two do not belong together"
-        )
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
-from zoo_vq.layouts._shapes import Keys, agree
+from zoo.layouts import Keys, agree
 
 _SIGNS = ("codebook.weight", "encoder.0.0.weight")
 _DEFAULT = ((0.5, 0.5, 0.5, 0.0), (0.5, 0.5, 0.5, 1.0))

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
-from zoo_vq.layouts._shapes import Keys, agree, count, side
+from zoo.layouts import Keys, agree, count
+from zoo_vq.layouts._shapes import side
 from zoo_vq.layouts.taming import legacy
 
 _SIGNS = (
@@ -59,34 +61,71 @@ def adopt(keys: Keys, config: Mapping[str, Any] | None) -> Adoption | None:
     config = config or {}
     if config.get("_class_name", "VQModel") != "VQModel":
         return None
-    rename = renames(keys)
-    shapes = {ours: _four(ours, keys[theirs]) for theirs, ours in rename.items()}
-    encoder, decoder = side(shapes, "encoder"), side(shapes, "decoder")
-    _check(config, encoder, decoder)
+    found = read(keys, config)
     codes, dim = keys["quantize.embedding.weight"]
     agree("num_vq_embeddings", config.get("num_vq_embeddings"), codes)
     agree("vq_embed_dim", config.get("vq_embed_dim"), dim)
+    height, width = found.size
+    return Adoption(
+        layout="diffusers-vqmodel",
+        config={
+            "encoder": found.encoder,
+            "decoder": found.decoder,
+            "quantizer": legacy(codes, dim),
+        },
+        rename=found.rename,
+        transforms=found.transforms,
+        image=(found.decoder["channels"], height, width),
+        latent=(height // found.factor, width // found.factor),
+        codes=codes,
+        multiple=found.factor,
+        notes=found.notes,
+    )
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Options of both halves, their tensors' names theirs -> ours, and what is done to them (ours -> transform)."""
+
+    encoder: dict[str, Any]
+    decoder: dict[str, Any]
+    rename: dict[str, str]
+    transforms: dict[str, str]
+    size: tuple[int, int]  # (H, W) of a picture
+    notes: str
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent, along a side."""
+        return int(2 ** (len(self.encoder["widths"]) - 1))
+
+
+def read(keys: Keys, config: Mapping[str, Any], moments: int = 1) -> Halves:
+    """Encoder and decoder of a VQModel, or of an AutoencoderKL, whose encoder gives `moments` = 2 numbers a latent.
+
+    Raises ForeignError for what is incomplete or not supported, and where configuration and shapes disagree.
+    """
+    rename = renames(keys)
+    shapes = {ours: _four(ours, keys[theirs]) for theirs, ours in rename.items()}
+    encoder, decoder = side(shapes, "encoder"), side(shapes, "decoder")
+    _check(config, encoder, decoder, moments)
     for options in (encoder, decoder):
         options["groups"] = int(config.get("norm_num_groups", 32))
         if config.get("act_fn", "silu") not in ("silu", "swish"):
             options["activation"] = str(config["act_fn"])
-    factor = 2 ** (len(encoder["widths"]) - 1)
     size = config.get("sample_size") or 256
     height, width = (size, size) if isinstance(size, int) else tuple(size)
-    return Adoption(
-        layout="diffusers-vqmodel",
-        config={"encoder": encoder, "decoder": decoder, "quantizer": legacy(codes, dim)},
-        rename=rename,
-        transforms={
+    return Halves(
+        encoder,
+        decoder,
+        rename,
+        {
             ours: "unsqueeze-conv"
             for theirs, ours in rename.items()
             if len(keys[theirs]) == 2 and ours != "quantizer.codebook"
         },
-        image=(decoder["channels"], height, width),
-        latent=(height // factor, width // factor),
-        codes=codes,
-        multiple=factor,
-        notes="" if config else "no configuration: 32 groups and 256 pixels a side are assumed",
+        (height, width),
+        "" if config else "no configuration: 32 groups and 256 pixels a side are assumed",
     )
 
 
@@ -108,18 +147,18 @@ def _four(ours: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _check(
-    config: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[str, Any]
+    config: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[str, Any], moments: int
 ) -> None:
     """Hold the configuration to the shapes; ForeignError names an option that disagrees."""
     widths, layers = config.get("block_out_channels"), config.get("layers_per_block")
-    for options in (encoder, decoder):
+    for options, numbers in ((encoder, moments), (decoder, 1)):
         agree("block_out_channels", widths, options["widths"])
         agree(
             "mid_block_add_attention",
             config.get("mid_block_add_attention"),
             options["middle_attention"],
         )
-        agree("latent_channels", config.get("latent_channels"), options["latent"])
+        agree("latent_channels", config.get("latent_channels"), options["latent"] / numbers)
     agree("layers_per_block", layers, encoder["blocks"])
     agree("layers_per_block + 1", None if layers is None else layers + 1, decoder["blocks"])
     agree("in_channels", config.get("in_channels"), encoder["channels"])

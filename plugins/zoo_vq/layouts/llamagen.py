@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.adoption import Adoption
-from zoo_vq.layouts._shapes import Keys, agree, count, side
+from zoo.layouts import Keys, agree, count
+from zoo_vq.layouts._shapes import side
 
 _SIGNS = (
     "quantize.embedding.weight",

@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
-from zoo_vq.layouts._shapes import Keys, agree, count
+from zoo.layouts import Keys, agree, count
 
 _SIGNS = (
     "encoder.conv_in.weight",

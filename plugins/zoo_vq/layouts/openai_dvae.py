@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
-from zoo_vq.layouts._shapes import Keys, agree
+from zoo.layouts import Keys, agree
 
 _SIGN = "blocks.group_1.block_1.res_path.conv_1.w"
 _GROUPS, _FACTOR, _SIZE = 4, 8, 256

@@ -12,7 +12,8 @@ from typing import Any
 
 from zoo.adoption import Adoption
 from zoo.errors import ForeignError
-from zoo_vq.layouts._shapes import Keys, agree, side
+from zoo.layouts import Keys, agree
+from zoo_vq.layouts._shapes import side
 
 # What training left in the checkpoint: discriminator and LPIPS, EMA copies, segmentation colours,
 # log-variance.
