@@ -25,12 +25,23 @@ BENCHMARKS = {
         "load a 900 MB model: time and peak memory against the floor and against copying",
         7,
     ),
+    "loading_unet": ("load Stable Diffusion 1.x's U-Net in half precision against the floor", 7),
     "codec": ("VQGAN f16 encode and decode against taming-transformers and diffusers", 7),
     "lookup": ("nearest of 16,384 codes of 256 against taming and vector-quantize-pytorch", 21),
     "pixels": ("sample a PixelCNN at 28 x 28 remembering activations, against recomputing", 5),
     "flows": ("RealNVP log_prob, sampling and training step against zuko", 15),
     "coding": ("entropy coding and decoding against compressai, bits against the entropy", 11),
     "denoising": ("a U-Net step against diffusers and denoising-diffusion-pytorch", 9),
+    "compiling": ("ddpm-cifar10 by torch.compile against itself as it is", 7),
+    "controlling": (
+        "a conditional U-Net step, with and without a ControlNet, against diffusers",
+        9,
+    ),
+    "decoding": ("a KL autoencoder's encode and decode against diffusers' AutoencoderKL", 9),
+    "first": (
+        "a cold process to its first latent diffusion picture, against a diffusers pipeline",
+        7,
+    ),
     "tokens": ("draw image tokens against DALLE-pytorch, transformers and the memory floor", 7),
     "training": ("a VQGAN training step against taming's", 9),
 }

@@ -20,7 +20,7 @@ import statistics
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def copying(folder: Path) -> torch.nn.Module:
     return net.eval()
 
 
-def forked(load: Callable[[Path], torch.nn.Module], folder: Path) -> Load:
+def forked(load: Callable[[Path], torch.nn.Module], folder: Path, watched: str = WATCHED) -> Load:
     """One load in a child of this process, which has imported everything and loaded nothing. Linux only."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -109,7 +109,7 @@ def forked(load: Callable[[Path], torch.nn.Module], folder: Path) -> Load:
             net = load(folder)
             wall, cpu = time.perf_counter() - started, time.process_time() - spent
             peak, kept = _status("VmHWM") - before, _status("VmRSS") - before
-            checksum = net.state_dict()[WATCHED].double().sum().item()
+            checksum = net.state_dict()[watched].double().sum().item()
             os.write(writer, json.dumps([wall, cpu, kept, peak, checksum]).encode())
             status = 0
         except BaseException:
@@ -123,6 +123,35 @@ def forked(load: Callable[[Path], torch.nn.Module], folder: Path) -> Load:
     if status:
         raise SystemExit(f"{load.__name__}: the loading process failed")
     return Load(*json.loads(said))
+
+
+def by_turns(
+    sides: Mapping[str, Callable[[Path], torch.nn.Module]],
+    folder: Path,
+    rounds: int,
+    watched: str = WATCHED,
+) -> tuple[Load, dict[str, list[Load]]]:
+    """The first load of the first side, then those of every side by turns. Raises SystemExit if they differ."""
+    names = list(sides)
+    first = forked(sides[names[0]], folder, watched)
+    loads: dict[str, list[Load]] = {name: [] for name in names}
+    for turn in range(rounds):
+        for at in range(len(names)):
+            name = names[(turn + at) % len(names)]
+            loads[name].append(forked(sides[name], folder, watched))
+    sums = {each.checksum for side in loads.values() for each in side} | {first.checksum}
+    if len(sums) != 1:
+        raise SystemExit(f"the sides did not load the same weights: {sums}")
+    return first, loads
+
+
+def seconds(loads: Mapping[str, list[Load]]) -> Rounds:
+    """Of loads by turns."""
+    return Rounds(
+        {name: [each.wall for each in side] for name, side in loads.items()},
+        {name: [each.cpu for each in side] for name, side in loads.items()},
+        1,
+    )
 
 
 def run(rounds: int) -> Iterator[Result | str]:
@@ -141,21 +170,9 @@ def run(rounds: int) -> Iterator[Result | str]:
             "floor": floor,
             "copying": copying,
         }
-        first = forked(ours, folder)
-        loads: dict[str, list[Load]] = {name: [] for name in sides}
-        for turn in range(rounds):
-            for at in range(len(sides)):
-                name = list(sides)[(turn + at) % len(sides)]
-                loads[name].append(forked(sides[name], folder))
-        sums = {each.checksum for side in loads.values() for each in side} | {first.checksum}
-        if len(sums) != 1:
-            raise SystemExit(f"the sides did not load the same weights: {sums}")
+        first, loads = by_turns(sides, folder, rounds)
     yield f"same weights: {size / 1e6:.0f} MB, one checksum on all sides"
-    found = Rounds(
-        {name: [each.wall for each in side] for name, side in loads.items()},
-        {name: [each.cpu for each in side] for name, side in loads.items()},
-        1,
-    )
+    found = seconds(loads)
     result = found.judge("load, seconds", "ours", "floor", 1 / TIME)
     result.text += f"; ours may take {TIME} times the floor, so the target is {1 / TIME:.2f}"
     yield result

@@ -9,7 +9,8 @@ likeliest.
 
 All sides draw the same number of tokens after the 257 positions of the prompt, which are in the time; DALLE-pytorch's
 default, one pass a token, is timed on few at mid-picture. The floor is the product of one vector with as many bytes of
-weights as a token reads, in matrices of the net's shapes, measured by turns with the rest.
+weights as a token reads, in matrices of the net's shapes, measured by turns with the rest; of 16 pictures with a prompt
+each, whose keys and values are twice as many bytes as the weights, attention to those besides.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from torch import Tensor, nn
 from tests.benchmarks.harness import Result, agree, measure
 from tests.benchmarks.peers import dalle_pytorch, peer
 from zoo_dalle.choosing import Choice
+from zoo_dalle.stepping import Stepper, straight
 from zoo_dalle.transformer import Shape, Transformer
 
 WIDTH, DEPTH, HEADS, TEXT, SIDE, CODES, WORDS = 512, 8, 8, 256, 16, 8192, 10_000
 TOKENS = 64  # drawn after the prompt, of 256; all sides the same
 TOP_K = 32
-CACHED, DEFAULT, GENERATE, FLOOR = 2.0, 25.0, 1.3, 0.75
+CACHED, DEFAULT, GENERATE, FLOOR, EIGHT_BITS = 2.0, 25.0, 1.3, 0.75, 1.3
 
 
 class Net(nn.Module):
@@ -44,27 +46,28 @@ class Net(nn.Module):
     def prompt(self, words: Tensor) -> Tensor:
         return self.words(words) + self.places[: words.shape[1]]
 
-    def draw(self, words: Tensor, count: int = TOKENS) -> Tensor:
+    def draw(self, words: Tensor, weights: str = "float", count: int = TOKENS) -> Tensor:
         """(B, count) codes; what `zoo_dalle.drawing` does at each step."""
-        memory = self.transformer.memory(len(words))
+        memory, stepper = self.transformer.memory(len(words)), Stepper(self.transformer, weights)
+        head = straight(self.head, weights)
         hidden = self.transformer.extend(self.prompt(words), memory)[:, -1:]
         choice, uniforms = Choice(top_k=TOP_K), torch.rand(len(words), count)
         codes = torch.empty(len(words), count, dtype=torch.int64)
         for k in range(count):
-            codes[:, k] = choice.draw(self.head(hidden)[:, 0], uniforms[:, k])
+            codes[:, k] = choice.draw(head(hidden)[:, 0], uniforms[:, k])
             if k + 1 < count:
                 x = self.codes(codes[:, k : k + 1]) + self.places[memory.count]
-                hidden = self.transformer.extend(x, memory)
+                hidden = stepper.step(x, memory)
         return codes
 
-    def logits(self, words: Tensor, codes: Tensor) -> Tensor:
+    def logits(self, words: Tensor, codes: Tensor, weights: str = "float") -> Tensor:
         """Of each code (B, n, K), by steps."""
-        memory = self.transformer.memory(len(words))
+        memory, stepper = self.transformer.memory(len(words)), Stepper(self.transformer, weights)
         hidden = [self.transformer.extend(self.prompt(words), memory)[:, -1:]]
         for k in range(codes.shape[1] - 1):
             x = self.codes(codes[:, k : k + 1]) + self.places[memory.count]
-            hidden.append(self.transformer.extend(x, memory))
-        return self.head(torch.cat(hidden, 1))
+            hidden.append(stepper.step(x, memory))
+        return straight(self.head, weights)(torch.cat(hidden, 1))
 
     def whole(self, words: Tensor, codes: Tensor) -> Tensor:
         """The same in one pass."""
@@ -90,6 +93,7 @@ def run(rounds: int) -> Iterator[Result | str]:
         wanted = theirs(text, codes)[:, TEXT:, WORDS + TEXT :][:, : codes.shape[1]]
         yield agree(f"logits, batch {batch}, and DALLE-pytorch's", found, wanted, 1e-4)
         yield agree("logits cached and not", found, ours.whole(words, codes), 1e-5)
+        yield _rounded(found, ours.logits(words, codes, "int8"))
         found = like_gpt.logits(words, codes)
         wanted = gpt(torch.cat([words, codes], 1)).logits[:, TEXT:-1]
         yield agree("logits and transformers'", found, wanted, 1e-4)
@@ -109,16 +113,21 @@ def _compare(
     name = f"{TOKENS} tokens after 257, batch {batch}"
     sides: dict[str, Callable[[], object]] = {
         "ours": lambda: ours.draw(words),
+        "ours, int8": lambda: ours.draw(words, "int8"),
         "DALLE-pytorch cached": lambda: _cached(theirs, text),
         "ours like GPT-2": lambda: like_gpt.draw(words),
         "transformers generate": lambda: _generate(gpt, words),
     }
     found = measure(sides, rounds)
     yield found.judge(name, "ours", "DALLE-pytorch cached", CACHED)
+    yield found.judge(f"{name}, int8", "ours, int8", "DALLE-pytorch cached", CACHED)
     yield found.judge(name, "ours like GPT-2", "transformers generate", GENERATE)
     part = {
         "a token": _decode(ours, words),
+        "a token, int8": _decode(ours, words, "int8"),
         "vectors": _floor(ours, batch),
+        "keys and values": _read(ours, batch),
+        "all that is read": _both(_floor(ours, batch), _read(ours, batch)),
     }
     if batch == 1:
         codes = torch.randint(CODES, (1, SIDE * SIDE // 2))
@@ -128,7 +137,9 @@ def _compare(
     steps = measure(part, rounds)
     if batch == 1:
         yield steps.judge("a token at mid-picture", "a token", "DALLE-pytorch default", DEFAULT)
-        yield steps.judge("share of the floor, batch 1", "a token", "vectors", FLOOR)
+    floor = "vectors" if batch == 1 else "all that is read"
+    yield steps.judge(f"share of the floor, batch {batch}", "a token", floor, FLOOR)
+    yield steps.judge(f"int8 weights, batch {batch}", "a token, int8", "a token", EIGHT_BITS)
     bytes_read = _weights(ours)
     prefill = min(found.wall["ours"]) - TOKENS * min(steps.wall["a token"])
     yield Result(
@@ -136,12 +147,20 @@ def _compare(
         "info",
         f"{min(steps.wall['a token']) * 1e3:.1f} ms a token of {batch} at mid-picture, about {prefill * 1e3:.0f} ms "
         f"for the prompt; {bytes_read / 1e6:.1f} MB of weights a token, which alone take "
-        f"{min(steps.wall['vectors']) * 1e3:.1f} ms ({bytes_read / min(steps.wall['vectors']) / 1e9:.1f} GB/s)",
+        f"{min(steps.wall['vectors']) * 1e3:.1f} ms ({bytes_read / min(steps.wall['vectors']) / 1e9:.1f} GB/s), and as "
+        f"much attention to keys and values alone {min(steps.wall['keys and values']) * 1e3:.1f} ms",
         {"bytes": bytes_read, "seconds_a_token": min(steps.wall["a token"])},
     )
 
 
-def _decode(net: Net, words: Tensor) -> Callable[[], object]:
+def _rounded(exact: Tensor, rounded: Tensor) -> Result:
+    """How far weights of 8 bits move the distributions: Kullback and Leibler's divergence, nats a token."""
+    p, q = exact.double().log_softmax(-1), rounded.double().log_softmax(-1)
+    nats = float((p.exp() * (p - q)).sum(-1).mean())
+    return Result("int8 weights", "info", f"{nats:.1e} nats a token away", {"nats": nats})
+
+
+def _decode(net: Net, words: Tensor, weights: str = "float") -> Callable[[], object]:
     """One token at mid-picture, drawn and read, again and again."""
     memory = net.transformer.memory(len(words))
     net.transformer.extend(net.prompt(words), memory)
@@ -149,11 +168,12 @@ def _decode(net: Net, words: Tensor) -> Callable[[], object]:
     places = net.places[words.shape[1] :][: half.shape[1]]
     hidden = net.transformer.extend(net.codes(half) + places, memory)[:, -1:]
     choice, uniform, count = Choice(top_k=TOP_K), torch.rand(len(words)), memory.count
+    stepper, head = Stepper(net.transformer, weights), straight(net.head, weights)
 
     def step() -> Tensor:
         memory.count = count
-        code = choice.draw(net.head(hidden)[:, 0], uniform)
-        return net.transformer.extend(net.codes(code[:, None]) + net.places[count], memory)
+        code = choice.draw(head(hidden)[:, 0], uniform)
+        return stepper.step(net.codes(code[:, None]) + net.places[count], memory)
 
     return step
 
@@ -173,6 +193,24 @@ def _floor(net: Net, batch: int) -> Callable[[], object]:
             torch.nn.functional.linear(inputs[weight.shape[1]], weight)
 
     return vectors
+
+
+def _read(net: Net, batch: int) -> Callable[[], object]:
+    """Attention of one position to those of half a picture, layer by layer, and nothing else."""
+    layers = net.transformer.memory(batch).layers
+    length, query = TEXT + 1 + SIDE * SIDE // 2, torch.randn(batch, HEADS, 1, WIDTH // HEADS)
+
+    def attend() -> None:
+        for each in layers:
+            torch.nn.functional.scaled_dot_product_attention(
+                query, each.keys[:, :, :length], each.values[:, :, :length]
+            )
+
+    return attend
+
+
+def _both(*calls: Callable[[], object]) -> Callable[[], object]:
+    return lambda: [call() for call in calls]
 
 
 def _dalle_shape() -> Shape:
