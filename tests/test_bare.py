@@ -25,6 +25,22 @@ def test_nothing_but_torch_is_imported():
     assert done.stdout.split() == []
 
 
+LOAD = """
+import sys
+import zoo
+from zoo.hub.embedded import root
+for each in sorted(root().glob("*/model.safetensors")):
+    zoo.load(each.parent)
+    if "torch._dynamo" in sys.modules:
+        raise SystemExit(each.parent.name)
+"""
+
+
+def test_no_model_of_the_zoo_imports_a_compiler_to_load():
+    done = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -56,6 +72,16 @@ def test_draws_have_shape_and_type():
         ((2, 3), torch.float64, True),
         ((4,), torch.float32, True),
     ]
+
+
+def test_a_draw_times_a_number_is_a_draw():
+    with shapes_only():
+        drawn = [torch.randn(3) * 0.02, 2 * torch.randn(3), torch.randn(3) / 4]
+        real = torch.ones(3, device="cpu") * 2
+        whole = torch.ones(3, dtype=torch.int64) * 0.5
+    assert all(each.is_meta and each.shape == (3,) for each in drawn)
+    assert real.tolist() == [2.0, 2.0, 2.0]
+    assert whole.dtype == torch.float32
 
 
 def test_real_tensors_are_filled_as_ever():

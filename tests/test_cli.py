@@ -167,7 +167,8 @@ def test_show_is_the_card():
         (["sample", MODEL], "The family 'vq' does not give sample"),
         (["logprob", MODEL, ICONS[0]], "The family 'vq' does not give log_prob"),
         (["encode", MODEL, ICONS[0], "-c", "text=a"], "The family 'vq' does not give condition"),
-        (["encode", MODEL, PICTURES], "not all of one size"),
+        (["encode", MODEL, ICONS[0], PICTURES / "photo-cat.webp"], "cannot be one batch"),
+        (["encode", MODEL, ICONS[0], PICTURES / "photo-cat.webp", "--batch", 1], "not all of one size"),
         (["decode", PICTURES / "LICENCES.md"], "is not a file of latents"),
     ],
 )  # fmt: skip
@@ -246,11 +247,29 @@ def test_classify_finds_the_label_that_a_strangers_model_drew(strangers, tmp_pat
     assert "known to be a model of labelled" in run("classify", ICONS[0], "-m", MODEL, code=2)
 
 
+def test_logprob_of_greys_under_a_model_of_black_and_white(tmp_path):
+    grey = tmp_path / "grey.png"
+    Image.fromarray(np.tile(np.arange(0, 252, 9, np.uint8), (28, 1))).save(grey)
+    asked = ("logprob", "vae-mnist", grey)
+    assert "grey.png has greys" in run(*asked, code=2)
+    assert "--binarise" in run(*asked, code=2)
+    [row] = in_json(*asked, "--binarise", "--seed", 3)
+    drawn = zoo.data.binarise(zoo.Images.read(grey).tensor, zoo.rng.generator(zoo.rng.derive(3, 0)))
+    wanted = zoo.load("vae-mnist").log_prob(drawn, seed=3)
+    assert row["nats"] == pytest.approx(float(wanted.nats[0]), abs=1e-3)
+    told = run("logprob", "realnvp-mnist", grey, "--binarise", code=2)
+    assert f"{zoo.show('realnvp-mnist').title} is of 8-bit pixels" in told
+
+
 def test_plugins_names_hooks_and_distributions(strangers):
-    rows = {row["family"]: row for row in in_json("plugins", **strangers)}
-    assert rows["vq"]["distribution"].startswith("genzoo ")
+    rows = {row["name"]: row for row in in_json("plugins", **strangers)}
+    assert rows["vq"]["distribution"] == "genzoo"
+    assert rows["vq"]["version"] == zoo.__version__
     assert {"build", "encode", "decode", "objectives", "adopt"} <= set(rows["vq"]["hooks"])
-    assert rows["pixelgauss"]["distribution"] == "zoo-pixelgauss 0.1"
+    assert rows["pixelgauss"]["distribution"] == "zoo-pixelgauss"
+    assert rows["pixelgauss"]["version"] == "0.1"
+    assert rows["pixelgauss"]["hooks"]["sample"] == ["net", "count", "cond", "options", "generator"]
+    assert {row["kind"] for row in rows.values()} == {"family"}
 
 
 def test_verify_passes_what_is_embedded_and_fails_a_changed_byte(tmp_path):
@@ -288,7 +307,7 @@ def test_data_lists_what_can_be_built():
 def test_data_shows_a_folder(tmp_path):
     arguments = ("data", "show", PICTURES, "--split", "all", "--size", 32)
     facts = in_json(*arguments, "-o", tmp_path / "sheet.png", "-n", 12)
-    assert facts["count"] == 12
+    assert facts["count"] == 14
     assert facts["shape"] == [3, 32, 32]
     assert pixels(tmp_path / "sheet.png").shape[:2] == (32, 12 * 34 - 2)
 
@@ -340,14 +359,19 @@ def test_train_then_eval(tmp_path):
     assert "Did you mean 'steps'?" in run("train", misspelt, "--out", out, code=2)
 
 
-def test_the_demo_shows_icons_and_photographs(tmp_path):
+def test_the_demo_shows_what_the_embedded_models_do(tmp_path):
     report = in_json("demo", "--out", tmp_path / "demo.png")
-    [section] = report["sections"]
-    rows = {row["picture"]: row for row in section["rows"]}
+    sections = {tuple(each["rows"][0]): each["rows"] for each in report["sections"]}
+    there = [rows for rows in sections.values() if "psnr" in rows[0]]
+    rows = {row["picture"]: row for row in there[0]}
     assert len(rows) == 12
     assert rows["cat"]["tokens"] == 256
     icons = [row["psnr"] for row in rows.values() if row["size"] == "128x128"]
     assert sum(icons) / len(icons) > 18  # dB; a picture of one grey has about 8
+    titles = [each["title"] for each in report["sections"]]
+    assert any(each.startswith("Drawn") for each in titles)
+    [archive] = [rows for rows in sections.values() if "bits_per_dim" in rows[0]]
+    assert archive[0]["bytes"] < archive[1]["bytes"] * 0.8  # than PNG
     assert pixels(report["sheet"]).shape[1] > 4 * 256
 
 

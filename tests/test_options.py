@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,3 +77,8 @@ def test_a_request_says_how_many_pictures_it_is_for():
     assert implied({"label": [3, 4]}) == implied({"label": torch.tensor([3, 4])}) == 2
     assert implied({"prefix": pictures, "rows": 2}) == 5
     assert implied({"prefix": pictures[0], "rows": 2}) == 1
+    assert implied({"tokens": torch.zeros(3, 4, 4, dtype=torch.int64)}) == 3
+    assert implied({"tokens": np.zeros((3, 4, 4), np.int32)}) == 3
+    assert implied({"tokens": torch.zeros(4, 4, dtype=torch.int64)}) == 1
+    assert implied({"picture": np.zeros((8, 8, 3), np.uint8)}) == 1
+    assert implied({"features": torch.zeros(5, 120, 2048)}) == 5

@@ -1,36 +1,27 @@
-"""The README is run: its Python, its quick commands, its table of models.
+"""The README is run: its Python, its quick commands, its table of models; `tests/test_pages.py` does the rest.
 
 `python tests/test_readme.py` writes the table anew.
 """
 
 import os
-import re
 import shlex
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-import click
 import numpy as np
 import pytest
+from pages import ROOT, blocks
 from PIL import Image
 
 import zoo
 from zoo import hub
-from zoo.cli import cli
 
-ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 BEGIN, END = "<!-- models -->\n", "<!-- /models -->"
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-
-
 def commands(language):
-    return [line for block in blocks(language) for line in block.splitlines() if line]
+    return [line for block in blocks(README, language) for line in block.lines]
 
 
 def table():
@@ -62,7 +53,7 @@ def test_the_table_is_made_from_the_cards():
 
 
 def test_python_runs(apple):
-    code = "\n".join(blocks("python"))
+    code = "\n".join(block.text for block in blocks(README, "python"))
     done = subprocess.run([sys.executable, "-c", code], cwd=apple, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert pixels(apple / "back.png").shape[:2] == (128, 128)
@@ -77,19 +68,6 @@ def test_quick_commands_run(apple):
         assert done.returncode == 0, (line, done.stderr)
         assert done.stdout.strip(), line
     assert pixels(apple / "again.png").shape[:2] == (128, 128)
-
-
-@pytest.mark.parametrize("line", commands("console"))
-def test_longer_commands_are_understood(line, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("last.ckpt", "digits.zoo"):
-        (tmp_path / name).touch()
-    shutil.copytree(ROOT / "model_cards", tmp_path / "model_cards")
-    command, words = cli, shlex.split(line)[1:]
-    while isinstance(command, click.Group):  # raises UsageError for what does not exist
-        with click.Context(command) as context:
-            _, command, words = command.resolve_command(context, words)
-    command.make_context("zoo", words)
 
 
 def test_continuous_integration_runs_the_two_commands():

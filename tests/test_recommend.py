@@ -128,7 +128,7 @@ def test_what_else_is_asked(shelf, asked, family):
 
 def test_families_that_are_not_here_yet_are_told_of(shelf):
     answer = recommend(pretrained=True, wants="control")
-    assert (answer.family, answer.model, answer.do) == ("diffusion", None, "finetune")
+    assert (answer.family, answer.model, answer.do) == ("ldm", None, "finetune")
     assert "No model here answers this rule (families: ldm, diffusion)" in answer.notes[0]
     assert "ControlNet" in answer.reason
     first = recommend(pretrained=True)
@@ -184,6 +184,37 @@ def test_a_card_that_lacks_what_is_wanted_is_passed_over(shelf):
     )
     assert answer.model == "pixel-x@1.0.0"
     assert recommend(wants="compression").model == "vae-x@1.0.0"
+
+
+def test_a_model_that_has_some_of_what_is_wanted_is_named_with_what_it_lacks(shelf):
+    """As flows of 8-bit pixels: of dequantised pixels they are exact."""
+    for name in ("flow-x", "flow-y"):
+        card = replace(zoo.show(name), log_prob=Density("lower bound", "8-bit pixels"))
+        (shelf / name / "README.md").write_text(card.text())
+    answer = recommend(wants=["likelihood", "speed"])
+    assert (answer.family, answer.model) == ("flow", "flow-x@1.0.0")
+    assert any("its log_prob is lower bound over 8-bit pixels" in each for each in answer.notes)
+    assert recommend(resolution=128, wants="likelihood").model == "pixel-x@1.0.0"
+
+
+def test_control_is_by_what_a_model_can_be_asked_for(shelf):
+    asked = {"wants": "control"}
+    assert recommend(**asked).start[0] == "zoo sample pixel-x -n 16 -c label=0"
+    card = replace(zoo.show("pixel-x"), config={"levels": 256})
+    (shelf / "pixel-x" / "README.md").write_text(card.text())
+    assert recommend(**asked).start[0] == "zoo sample gan-x -n 16 -c label=0"
+
+
+def test_in_the_zoo_only_what_a_model_can_be_asked_for_is_asked():
+    here, known = hub.cards(), families()
+    cards = {each.card.name: each.card for each in here}
+    lines = [
+        line for asked in SITUATIONS for line in answered(situation(**asked), here, known).start
+    ]
+    for name, request in {
+        (words[2], words[-1]) for words in map(shlex.split, lines) if "-c" in words
+    }:
+        assert cards[name].config["classes" if request.startswith("label=") else "text"]
 
 
 def test_a_strangers_family_serves_by_what_its_card_says(nothing, tmp_path, monkeypatch):
@@ -331,7 +362,7 @@ def test_the_recipe_is_written(shelf, tmp_path):
     assert out.read_text() == recommend(pretrained=True).recipe
     assert f"recipe -> {out}" in answer.stdout
     arguments = ["recommend", "--pretrained", "--for", "control", "-o", str(out)]
-    with pytest.raises(RequestError, match="no model of the family diffusion with one is here"):
+    with pytest.raises(RequestError, match="no model of the family ldm with one is here"):
         CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 

@@ -13,6 +13,16 @@ def test_image_i_depends_on_the_seed_and_i_alone():
     assert not torch.equal(few, rng.normal(rng.streams(rng.generator(4), 2), 4, 5))
 
 
+def test_images_with_seeds_of_their_own_are_those_of_one_image():
+    own = rng.generator([5, 9])
+    for _ in range(2):
+        streams = rng.streams(own, 4)
+        assert len(streams) == 4
+    alone = rng.generator(9)
+    rng.streams(alone, 2)
+    assert torch.equal(rng.normal(streams, 3)[2:], rng.normal(rng.streams(alone, 2), 3))
+
+
 def test_every_call_gives_new_streams():
     root = rng.generator(3)
     first, second = (rng.normal(rng.streams(root, 2), 4) for _ in range(2))

@@ -13,12 +13,13 @@ def test_the_table_has_a_row_a_card():
         latent=(8, 8),
         latent_kind="tokens",
         codes=1024,
-        files={"model.safetensors": File("0" * 64, 3_456_789)},
+        files={"model.safetensors": File("0" * 64, 3_456_789), "sheet.png": File("1" * 64, 211)},
         metrics=(Metric("PSNR", 23.456, "icons test", "zoo eval vq", unit="dB"),),
     )
     assert card_table([card]) == (
-        "| model | family | images | latents | size | license | measured |\n"
-        "| --- | --- | --- | --- | --- | --- | --- |\n"
-        "| [vq@1.0.0](model_cards/vq/README.md) | vq | 3x128x128 | 8x8 tokens of 1024 | 3.5 MB "
+        "| model | pictures | family | takes | latents | size | license | measured |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        '| [vq@1.0.0](model_cards/vq/README.md) | <img src="model_cards/vq/sheet.png" width="200" alt=""> '
+        "| vq | 3x128x128 | 8x8 tokens of 1024 | 3.5 MB "
         "| mit | PSNR 23.46 dB (icons test) |\n"
     )

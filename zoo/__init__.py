@@ -14,6 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo import data as data
+    from zoo import rng as rng
+    from zoo.adapters import adapt as adapt
     from zoo.adoption import Adoption as Adoption
     from zoo.advice import recommend as recommend
     from zoo.card import Card as Card
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from zoo.errors import WeightsError as WeightsError
     from zoo.errors import ZooError as ZooError
     from zoo.evaluate.classifier import classify as classify
+    from zoo.finetuning import finetune as finetune
     from zoo.foreign_models import convert as convert
     from zoo.hookspecs import hookimpl as hookimpl
     from zoo.hub import names
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     from zoo.model import Model as Model
     from zoo.parts import compose as compose
     from zoo.plugins import families as families
+    from zoo.sharing import pull as pull
+    from zoo.sharing import push as push
     from zoo.tables import card_table as card_table
     from zoo.verification import verify as verify
 
@@ -69,6 +75,8 @@ _ERRORS = [
 ]
 _PLACES = {
     "Adoption": "zoo.adoption:Adoption",
+    "adapt": "zoo.adapters:adapt",
+    "finetune": "zoo.finetuning:finetune",
     "Card": "zoo.card:Card",
     "Images": "zoo.images:Images",
     "LogProb": "zoo.density:LogProb",
@@ -78,12 +86,16 @@ _PLACES = {
     "compose": "zoo.parts:compose",
     "compress": "zoo.codec:compress",
     "convert": "zoo.foreign_models:convert",
+    "data": "zoo.data",
     "decompress": "zoo.codec:decompress",
     "families": "zoo.plugins:families",
     "hookimpl": "zoo.hookspecs:hookimpl",
     "list": "zoo.hub:names",
     "load": "zoo.loading:load",
+    "pull": "zoo.sharing:pull",
+    "push": "zoo.sharing:push",
     "recommend": "zoo.advice:recommend",
+    "rng": "zoo.rng",
     "show": "zoo.hub:show",
     "verify": "zoo.verification:verify",
     **{name: f"zoo.errors:{name}" for name in _ERRORS},
@@ -97,7 +109,8 @@ def __getattr__(name: str) -> Any:
 
         raise AttributeError(f"zoo has no {name!r}.{nearest(name, _PLACES)}")
     module, _, attribute = _PLACES[name].partition(":")
-    value = getattr(import_module(module), attribute)
+    found = import_module(module)
+    value = getattr(found, attribute) if attribute else found
     globals()[name] = value
     return value
 

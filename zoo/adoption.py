@@ -56,6 +56,9 @@ class Adoption:
     pieces: Mapping[str, Sequence[Piece]] = field(default_factory=dict)
     parts: Mapping[str, Within] = field(default_factory=dict)  # role -> the model in this file
     hooks: Sequence[str] | None = None  # what the model can do, if not all that the family can
+    # content of the files that `config` names ({"file": NAME}, see zoo.config_files): a vocabulary
+    files: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)  # options that it was published with
 
 
 # Named changes of layout from a foreign tensor to ours, so that an Adoption stays plain data.
@@ -64,6 +67,7 @@ TRANSFORMS: Mapping[str, str] = {
     "unsqueeze-conv": "(o, i) -> (o, i, 1, 1): a linear layer that is a 1x1 convolution here",
     "transpose": "(a, b) -> (b, a)",
     "hwio": "(h, w, i, o) -> (o, i, h, w): a convolution of TensorFlow or flax",
+    "stacked": "(n, a, b) -> (n b, a): linear layers of flax, one above the other",
     "flatten": "(...) -> (n,)",
     "rows": "(..., c) -> (n, c)",
 }

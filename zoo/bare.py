@@ -1,8 +1,8 @@
 """A net's shapes without its first values: what is needed to lay weights into it, and nothing else.
 
 Inside `shapes_only()` tensors are made on the meta device, and what would fill them (random draws, nn.init, in-place
-arithmetic) does nothing. On the meta device it changes nothing anyway, but the first such call of a process makes
-torch import its Python decompositions and with them sympy and a thousand modules: 1.4 s of CPU.
+arithmetic, a number times a draw) does nothing. On the meta device it changes nothing anyway, but the first such call
+of a process makes torch import its Python decompositions and with them sympy and a thousand modules: 1.4 s of CPU.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ _FILLS: frozenset[Callable[..., Any]] = frozenset(
     + [getattr(Tensor, name) for name in _IN_PLACE.split()]
 )
 _DRAWS = frozenset((torch.rand, torch.randn))
+_SCALES: frozenset[Callable[..., Any]] = frozenset(
+    getattr(torch, name) for name in ("mul", "div")
+) | frozenset(
+    getattr(Tensor, name) for name in ("mul", "div", "__mul__", "__rmul__", "__truediv__")
+)
 
 
 class _Unfilled(TorchFunctionMode):
@@ -45,6 +50,10 @@ class _Unfilled(TorchFunctionMode):
             target = args[0] if args else named.get("tensor")
             if isinstance(target, Tensor) and target.is_meta:
                 return target
+        if func in _SCALES and len(args) == 2 and not named:
+            scaled, by = args if isinstance(args[0], Tensor) else args[::-1]
+            if scaled.is_meta and scaled.is_floating_point() and isinstance(by, int | float):
+                return scaled
         return func(*args, **named)
 
 

@@ -18,9 +18,11 @@ from zoo.errors import CardError
 from zoo.schema import LONGEST, arguments, hints_of, one_of, plain, pruned, safe_path
 
 README, WEIGHTS = "README.md", "model.safetensors"
+ADAPTER, ADAPTERS = "adapter.safetensors", ("lora", "dora", "textual-inversion")
 KINDS = ("exact", "lower bound", "estimate")  # what log_prob gives
-OVER = ("8-bit pixels", "binary pixels", "continuous pixels", "tokens")  # of what
+OVER = ("8-bit pixels", "binary pixels", "continuous pixels", "tokens", "latents")  # of what
 LATENT_KINDS = ("tokens", "continuous", "none")
+PICTURES = (".png", ".webp", ".jpg", ".jpeg")  # endings
 HOOKS = ("condition", "encode", "decode", "sample", "log_prob")
 HUB = (  # the hub's own keys, at the top of the front matter; all others stand under `zoo:`
     "license", "license_name", "license_link", "library_name", "pipeline_tag", "tags", "language",
@@ -63,6 +65,18 @@ class Density:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """What a card's ADAPTER file changes: the weights of `base`, and of no other; see `zoo.adapters`."""
+
+    base: str  # name@version
+    weights: tuple[str, ...]  # sha256 of the base's files of weights, in the order of their names
+    method: str  # one of ADAPTERS
+    rank: int
+    alpha: float  # the change is scaled by alpha / rank
+    words: tuple[str, ...] = ()  # of textual inversion: those that the base learns
+
+
+@dataclass(frozen=True)
 class Training:
     """On what, for how long and with what the weights were made."""
 
@@ -87,6 +101,7 @@ class Card:
     latent: tuple[int, ...] | None = None  # (h, w) of tokens, (c, h, w) of continuous latents
     latent_kind: str = "none"
     codes: int | None = None  # tokens are 0 .. codes - 1
+    labels: tuple[str, ...] = ()  # what the labels 0, 1, ... of a model with `classes` are called
     multiple: int | None = None  # other sizes are taken, if both sides are a multiple of this
     hooks: tuple[str, ...] = ()  # what it can do, of HOOKS; checked against the family when loaded
     log_prob: Density | None = None
@@ -97,6 +112,7 @@ class Card:
     files: Mapping[str, File] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
     training: Training | None = None
+    adapter: Adapter | None = None  # then the card has no weights of its own but what it changes
     paper: str | None = None
     source: Mapping[str, Any] | None = None  # where converted weights came from
     schema: int = 1
@@ -124,6 +140,13 @@ class Card:
         _check(self, f"card {self.name!r}")
 
     @property
+    def picture(self) -> str | None:
+        """The file that shows the model: its thumbnail, its sheet, or its first picture."""
+        pictures = [name for name in self.files if name.lower().endswith(PICTURES)]
+        wanted = [each for each in pictures if each in (self.thumbnail, "sheet.png")] + pictures
+        return wanted[0] if wanted else None
+
+    @property
     def bytes(self) -> int:
         """Size of all files together."""
         return sum(each.size for each in self.files.values())
@@ -133,6 +156,12 @@ class Card:
         """The sha256 of each file of weights, in the order of their names."""
         files = sorted(self.files.items())
         return tuple(file.sha256 for name, file in files if name.endswith(".safetensors"))
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """The models, name@version, without which this one cannot be loaded, by their role."""
+        base = {"base": self.adapter.base} if self.adapter else {}
+        return {**self.parts, **base}
 
     @property
     def title(self) -> str:
@@ -259,11 +288,22 @@ def _check(card: Card, where: str) -> None:
         f"zoo.codes must {'' if wanted[1] else 'not '}be given; latent is {card.latent}, codes "
         f"{card.codes}.",
     )
+    need(
+        not card.labels or len(set(card.labels)) == len(card.labels) == card.config.get("classes"),
+        f"zoo.labels: {list(card.labels)} must be one name for each label, and config has classes: "
+        f"{card.config.get('classes')}.",
+    )
     need(card.codes is None or card.codes > 0, f"zoo.codes: {card.codes} must be 1 or more.")
     for role, part in card.parts.items():
         name, version = reference(part)
         need(name and version, f"zoo.parts.{role}: {part!r} must be name@version.")
         version_key(version or "")
+    if card.adapter:
+        one_of(card.adapter.method, ADAPTERS, f"{where}: zoo.adapter.method")
+        name, version = reference(card.adapter.base)
+        need(name and version, f"zoo.adapter.base: {card.adapter.base!r} must be name@version.")
+        need(card.adapter.rank > 0, f"zoo.adapter.rank: {card.adapter.rank} must be 1 or more.")
+        need(ADAPTER in card.files, f"zoo.adapter: {ADAPTER} is not among zoo.files.")
     for name, file in card.files.items():
         need(
             safe_path(name), f"zoo.files: {name!r} must be a plain path inside the model's folder."

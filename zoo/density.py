@@ -20,8 +20,8 @@ class LogProb:
 
     nats        (B,) natural logarithm of the probability (or density) of each image
     kind        "exact", "lower bound" or "estimate"
-    over        "8-bit pixels", "binary pixels", "continuous pixels" or "tokens"
-    dimensions  numbers in one image (C * H * W), or its tokens
+    over        "8-bit pixels", "binary pixels", "continuous pixels", "tokens" or "latents"
+    dimensions  numbers in one image (C * H * W), or its tokens or latents
     """
 
     nats: Tensor

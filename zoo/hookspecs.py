@@ -62,8 +62,9 @@ def build(config: Mapping[str, Any], parts: Mapping[str, Model]) -> nn.Module:  
     the card holds (a vocabulary; see `zoo.config_files`); `parts` are the other models it is made with, by role (a
     DALL-E's "tokenizer"). A part is not a child of the net: its weights stay in its own file.
     Values that are not in the state dict (a non-persistent buffer) are made by
-    `net.reset_buffers()`, which the core calls after loading. Raises TypeError for an unknown or
-    missing key (calling the class with **config does).
+    `net.reset_buffers()`, which the core calls after loading. `net.roles` names parts that a card
+    may lack and `zoo.compose` add. Raises TypeError for an unknown or missing key (calling the
+    class with **config does).
     """
 
 
@@ -107,7 +108,12 @@ def sample(  # type: ignore[empty-body]
 
 @hookspec(firstresult=True)
 def log_prob(net: nn.Module, images: Tensor, cond: Any, generator: Generator) -> Tensor:  # type: ignore[empty-body]
-    """Log-probability (B,) of each image in nats; the card says of what kind and over what."""
+    """Log-probability (B,) of each image in nats; the card says of what kind and over what.
+
+    Where a request changes that, `net.density_given(request)` says (kind, over); a net that knows
+    what the number is the sum of gives it by `net.log_prob_terms(images, cond, generator)`, one that
+    predicts its condition as well that probability (B,) by `net.log_prob_of_request(cond)`.
+    """
 
 
 @hookspec(firstresult=True)

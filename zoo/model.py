@@ -7,7 +7,7 @@ here only say what runs on what.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -89,6 +89,7 @@ class Model:
     parts: Mapping[str, Model] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    attach: Callable[[Model, Any], Model] | None = None  # `zoo.loading.attached`, which loads
 
     @property
     def name(self) -> str:
@@ -114,7 +115,10 @@ class Model:
 
     @property
     def density(self) -> Density:
-        """What its log_prob means. Raises Unsupported where there is none, or the card does not say."""
+        """What its log_prob means, for what is asked. Raises Unsupported where there is none, or the card does not say.
+
+        A net whose request can change it says so by `density_given(request) -> (kind, over)`.
+        """
         if self.card.log_prob is None:
             self.hooks.need("log_prob")
             raise Unsupported(
@@ -122,14 +126,23 @@ class Model:
                 "(zoo.log_prob: "
                 "kind and over), so it gives none."
             )
-        return self.card.log_prob
+        given = getattr(self.net, "density_given", None)
+        return self.card.log_prob if given is None else Density(*given(self.request))
 
     def condition(self, **request: Any) -> Model:
         """P(x) becomes P(x | request): a new model that shares this one's net; requests add up.
 
+        `control` names ControlNets, or is them; they are made with this model as their base.
+
         Raises Unsupported for a family without conditions, RequestError for one it does not
-        understand.
+        understand, CardError for a ControlNet of another base.
         """
+        if self.attach is not None and request.get("control") is not None:
+            named = request["control"]
+            if isinstance(named, list | tuple):
+                request["control"] = [self.attach(self, each) for each in named]
+            else:
+                request["control"] = self.attach(self, named)
         made = replace(self, request={**self.request, **request})
         made._cond(implied(made.request))
         return made
@@ -164,16 +177,21 @@ class Model:
     def sample(
         self,
         count: int = 1,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
         generator: Generator | None = None,
         **options: Any,
     ) -> Images:
         """Draw `count` images; `options` are the family's, on top of the card's `sampling`.
 
-        Raises Unsupported, RequestError for an unknown option.
+        `seed` is one for all, of which image i depends on (seed, i) alone; or a list of one an image, each of which
+        comes out as `sample(1, seed)` would give it. Raises Unsupported, RequestError for an unknown option.
         """
         if not isinstance(count, int) or count < 1:
             raise RequestError(f"count is how many images to draw, 1 or more; got {count!r}.")
+        if isinstance(seed, Sequence) and len(seed) != count:
+            raise RequestError(
+                f"seed has {len(seed)} entries for {count} images; give one, or one for each."
+            )
         if options and not self.hooks.takes("sample", "options") and "sample" in self.hooks.hooks:
             raise RequestError(
                 f"The family {self.family!r} has no sampling options; got {listed(options)}."
@@ -202,9 +220,39 @@ class Model:
         generator = generator or rng.generator(seed)
         nats = self._answer("log_prob", len(taken), images=taken, generator=generator)
         numbers = prod(taken.shape[1:])
-        if meaning.over == "tokens":
+        if meaning.over in ("tokens", "latents"):
             numbers = numbers * prod(self.card.latent or ()) // prod(self.card.image)
         return LogProb(nats, meaning.kind, meaning.over, numbers)
+
+    @torch.no_grad()
+    def terms(self, images: Any, seed: int | None = None) -> dict[str, Tensor]:
+        """What -log_prob of each image is the sum of, by name, (B,) nats each: of the nets that tell it.
+
+        Those have `log_prob_terms(images, cond, generator)`. Raises Unsupported for another.
+        """
+        told = getattr(self.net, "log_prob_terms", None)
+        if told is None:
+            raise Unsupported(
+                f"{self.name} (family {self.family!r}) does not say what its log_prob is the sum of."
+            )
+        taken = self._images(images)
+        found: dict[str, Tensor] = told(taken, self._cond(len(taken)), rng.generator(seed))
+        return found
+
+    @torch.no_grad()
+    def log_prob_of_request(self) -> Tensor:
+        """Log-probability (B,) in nats, exact, of what was asked for itself: P(text), beside P(image | text).
+
+        Of the nets that predict their condition too: those have `log_prob_of_request(cond)`. Raises
+        Unsupported for another, RequestError where nothing was asked.
+        """
+        told = getattr(self.net, "log_prob_of_request", None)
+        if told is None:
+            raise Unsupported(
+                f"{self.name} (family {self.family!r}) gives probabilities of images, none of what is asked for."
+            )
+        nats: Tensor = told(self._cond(implied(self.request)))
+        return nats
 
     def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Model:
         """Move the net (and its parts') in place, as `nn.Module.to` does; returns this model."""
@@ -264,4 +312,4 @@ class Model:
     def _answer(self, hook: str, batch: int, **arguments: Any) -> Tensor:
         self.hooks.need(hook)
         answer = self._call(hook, cond=self._cond(batch), **arguments)
-        return answered(self.card, self.hooks.distribution, hook, answer, batch)
+        return answered(self.card, self.hooks.who(hook), hook, answer, batch)

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from zoo.errors import RequestError, nearest
 
 T = TypeVar("T")
+CHANNELS = (1, 3, 4)  # of a picture
+CONTROLS = ("control", "weight", "interval")  # of a request: one for each ControlNet, not picture
 
 
 def read(given: Mapping[str, Any], what: str, /, **defaults: Any) -> SimpleNamespace:
@@ -76,12 +78,23 @@ def one_each(entries: tuple[T, ...], batch: int, what: str) -> tuple[T, ...]:
 
 
 def implied(request: Mapping[str, Any]) -> int:
-    """For how many pictures a request can be meant: its longest list, row of numbers or stack of pictures, else 1."""
+    """For how many pictures a request can be meant: its longest list, row of numbers, or stack, else 1.
+
+    Stacks are pictures (B, C, H, W), tokens (B, h, w) and features (B, L, D). Of three axes and 8 bits, or not whole
+    and with 1, 3 or 4 rows, it is a single picture; a `map` of three axes is one, whatever its channels.
+    """
     counts = [1]
-    for value in request.values():
+    for name, value in request.items():
+        if name in CONTROLS:
+            continue
         shape = getattr(value, "shape", None)
         if isinstance(value, list | tuple) or (shape is not None and len(shape) in (1, 4)):
             counts.append(len(value))
+        elif shape is not None and len(shape) == 3:
+            kind = str(value.dtype).removeprefix("torch.")
+            whole = kind.startswith(("int", "uint"))
+            one = name == "map" or kind == "uint8" or (not whole and shape[0] in CHANNELS)
+            counts.append(1 if one else len(value))
     return max(counts)
 
 

@@ -4,8 +4,9 @@ Own families and strangers' come through one door, the entry-point group `zoo.fa
 name without an import, imported when a card asks. Each family has a `PluginManager` of its own,
 because with a shared one a `firstresult` call is answered by whichever plugin registered last, on
 another family's network. A second group, `zoo.wrappers`, holds plugins of hook wrappers (timing,
-checks, watermarks) that are registered with every family. With ZOO_TRACE_HOOKS set, every call of
-a hook is told on stderr.
+checks, watermarks) that are registered with every family, in the order of their names: the last is
+outermost. One that is broken stops every family, because a filter that did not load must not be
+passed by. With ZOO_TRACE_HOOKS set, every call of a hook is told on stderr.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +37,7 @@ class Family:
     distribution: str
     hooks: Mapping[str, tuple[str, ...]]
     relay: pluggy.HookRelay
+    wrappers: Sequence[Wrappers] = field(default=())
 
     def call(self, hook: str, **arguments: Any) -> Any:
         """This family's answer.
@@ -46,10 +48,15 @@ class Family:
         answer = getattr(self.relay, hook)(**arguments)
         if answer is None and hook != "adopt":
             raise PluginError(
-                f"{self.distribution}: {hook} of the family {self.name!r} answered None. Return "
+                f"{self.who(hook)}: {hook} of the family {self.name!r} answered None. Return "
                 "the result, or leave the hook out if the family cannot do it."
             )
         return answer
+
+    def who(self, hook: str) -> str:
+        """The distribution that answers `hook`, and those that wrap the answer: whom to blame."""
+        around = [each.distribution for each in self.wrappers if hook in each.hooks]
+        return self.distribution + (f" (wrapped by {', '.join(around)})" if around else "")
 
     def need(self, hook: str) -> None:
         """Raise Unsupported, naming families that do, unless this one gives `hook`."""
@@ -61,9 +68,29 @@ class Family:
         return argument in self.hooks.get(hook, ())
 
 
+@dataclass(frozen=True)
+class Wrappers:
+    """Hook wrappers that an entry point brings to every family: around which hooks, and whose."""
+
+    name: str
+    distribution: str
+    hooks: Mapping[str, tuple[str, ...]]
+    plugin: object
+
+
 def families() -> list[str]:
     """Names of the installed families, found without importing any of them."""
     return sorted(entry_points(group=FAMILIES).names)
+
+
+def wrapper_names() -> list[str]:
+    """Names of the installed wrappers, found without importing any of them."""
+    return sorted(entry_points(group=WRAPPERS).names)
+
+
+def owners(group: str, name: str) -> list[str]:
+    """The distributions, each with its version, that bring `name`; nothing is imported."""
+    return sorted({_owner(each) for each in entry_points(group=group, name=name)})
 
 
 @functools.cache
@@ -73,17 +100,23 @@ def family(name: str) -> Family:
     Raises UnknownFamily, or PluginError naming the distribution: two that claim the name, an import
     that fails, a hook that breaks the contract of `zoo.hookspecs`.
     """
-    found = sorted(entry_points(group=FAMILIES, name=name), key=_owner)
-    if not found:
+    if name not in families():
         raise UnknownFamily(
             f"No installed plugin brings the family {name!r}.{nearest(name, families())} "
             f"Installed: {listed(families())}. Install the distribution that brings it "
             f"(entry-point group {FAMILIES!r})."
         )
-    owners = sorted({_owner(each) for each in found})
-    if len(owners) > 1 or len({each.value for each in found}) > 1:
-        raise PluginError(f"{' and '.join(owners)} both bring the family {name!r}: uninstall one.")
-    return register(name, _import(found[0], f"the family {name!r}"), owners[0])
+    plugin, owner = _only(FAMILIES, name, f"the family {name!r}")
+    return register(name, plugin, owner)
+
+
+def wrappers(name: str) -> Wrappers:
+    """The wrappers of that name, imported and held against the specs. Raises PluginError."""
+    plugin, owner = _only(WRAPPERS, name, f"the wrappers {name!r}")
+    manager = pluggy.PluginManager("zoo")
+    manager.add_hookspecs(hookspecs)
+    hooks = _checked(manager, plugin, f"{owner}, wrappers {name!r}", wrapper=True)
+    return Wrappers(name, owner, MappingProxyType(hooks), plugin)
 
 
 def register(name: str, plugin: object, distribution: str = "this process") -> Family:
@@ -98,19 +131,16 @@ def register(name: str, plugin: object, distribution: str = "this process") -> F
     if "build" not in hooks:
         raise PluginError(f"{where}: no build hook. Mark a function `build` with @zoo.hookimpl.")
     _register(manager, plugin, name, where)
-    for entry in sorted(entry_points(group=WRAPPERS), key=lambda each: (each.name, _owner(each))):
-        wrapper, where = (
-            _import(entry, f"the wrappers {entry.name!r}"),
-            f"{_owner(entry)}, wrappers {entry.name!r}",
-        )
-        _checked(manager, wrapper, where, wrapper=True)
-        _register(manager, wrapper, f"{WRAPPERS}:{entry.name}", where)
+    around = tuple(wrappers(each) for each in wrapper_names())
+    for each in around:
+        where = f"{each.distribution}, wrappers {each.name!r}"
+        _register(manager, each.plugin, f"{WRAPPERS}:{each.name}", where)
     if os.environ.get("ZOO_TRACE_HOOKS"):
         import sys
 
         manager.trace.root.setwriter(sys.stderr.write)
         manager.enable_tracing()
-    return Family(name, distribution, MappingProxyType(hooks), manager.hook)
+    return Family(name, distribution, MappingProxyType(hooks), manager.hook, around)
 
 
 def _checked(
@@ -181,10 +211,22 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str, where: s
         raise PluginError(f"{where}: {error}") from error
 
 
+def _only(group: str, name: str, what: str) -> tuple[object, str]:
+    """The one plugin of that name, imported, and who brings it.
+
+    Raises PluginError where several do, or where it does not import.
+    """
+    found = list(entry_points(group=group, name=name))
+    whose = owners(group, name)
+    if len({(_owner(each), each.value) for each in found}) > 1:
+        raise PluginError(f"{' and '.join(whose)} both bring {what}: uninstall one.")
+    return _import(found[0], what), whose[0]
+
+
 def _import(entry: EntryPoint, what: str) -> object:
     try:
         return entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{_owner(entry)}: {what} ({entry.value}) does not import: {type(error).__name__}: "
             f"{error}. Mend or uninstall it."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -27,3 +28,18 @@ def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -
     yield from tqdm(
         iterable, total=total, desc=label or None, delay=DELAY, leave=False, file=sys.stderr
     )
+
+
+@contextmanager
+def counted(total: int, done: int = 0, label: str = "") -> Iterator[Callable[[int], object]]:
+    """A bar of bytes that is moved on by calling what this gives, if it takes long and is watched."""
+    if not watched():
+        yield lambda count: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(
+        total=total, initial=done, desc=label or None, delay=DELAY, leave=False, file=sys.stderr,
+        unit="B", unit_scale=True,
+    ) as bar:  # fmt: skip
+        yield bar.update

@@ -15,11 +15,23 @@ import torch
 from torch import Generator, Tensor
 
 
-def generator(seed: int | None = None) -> Generator:
-    """A generator of its own; without a seed, one nobody knows.
+class Seeds(Generator):
+    """A generator for images that have a seed each: `streams` gives image i what seed i gives an image alone."""
+
+    def __new__(cls, seeds: Sequence[int]) -> Seeds:
+        return super().__new__(cls)  # torch's takes a device
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.each = [generator(seed) for seed in seeds]
+
+
+def generator(seed: int | Sequence[int] | None = None) -> Generator:
+    """A generator of its own; without a seed, one nobody knows; of several seeds, one for as many images.
 
     The global generator is left alone.
     """
+    if isinstance(seed, Sequence):
+        return Seeds(seed)
     made = Generator()
     if seed is None:
         made.seed()
@@ -40,8 +52,11 @@ def derive(seed: int, *path: int) -> int:
 def streams(generator: Generator, count: int) -> list[Generator]:
     """`count` generators, number i the same for every count.
 
-    Each call gives new ones (it draws from `generator`).
+    Each call gives new ones (it draws from `generator`). Of `Seeds` every image takes as many in a row as the others.
     """
+    if isinstance(generator, Seeds):
+        times = count // len(generator.each)
+        return [each for single in generator.each for each in streams(single, times)]
     root = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     return [Generator().manual_seed(derive(root, index)) for index in range(count)]
 

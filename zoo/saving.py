@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import weights
-from zoo.card import README, WEIGHTS, Card, File
+from zoo.card import ADAPTER, README, WEIGHTS, Card, File
+from zoo.errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     for name, facts in model.card.files.items():
         if (
-            name == WEIGHTS
+            name in (WEIGHTS, ADAPTER)
             or model.folder is None
             or (model.folder / name).resolve() == (folder / name).resolve()
         ):
@@ -43,13 +44,18 @@ def save(
     files = {
         name: facts
         for name, facts in model.card.files.items()
-        if name != WEIGHTS and model.folder is not None
+        if name not in (WEIGHTS, ADAPTER) and model.folder is not None
     }
     state = model.net.state_dict() if state is None else state
+    if any(name.endswith(".rows") and f"{name[:-4]}weight" in state for name in state):
+        raise WeightsError(
+            f"{model.card.title} has learned words, which its config does not know: keep their adapter beside it."
+        )
     if state:
         weights.save(folder / WEIGHTS, state)
         files = {WEIGHTS: described(folder / WEIGHTS), **files}
-    write_card(replace(model.card, files=files, **changes), folder)
+    card = replace(model.card, adapter=None)  # what was put on is in the weights now
+    write_card(replace(card, files=files, **changes), folder)
     return folder
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from zoo.card import Card
 
 SHOWN = 4  # metrics of a card, its first; the others stand in the card
-COLUMNS = ("model", "family", "images", "latents", "size", "license", "measured")
+WIDTH = 200  # of a picture, in pixels
+COLUMNS = ("model", "pictures", "family", "takes", "latents", "size", "license", "measured")
 
 
 def card_table(cards: Iterable[Card]) -> str:
@@ -25,8 +26,11 @@ def _row(card: Card) -> tuple[str, ...]:
         f"{each.name} {each.value:.4g}{f' {each.unit}' if each.unit else ''} ({each.data})"
         for each in card.metrics[:SHOWN]
     ]
+    folder = f"model_cards/{card.name}"
+    shown = f'<img src="{folder}/{card.picture}" width="{WIDTH}" alt="">' if card.picture else "-"
     return (
-        f"[{card.title}](model_cards/{card.name}/README.md)",
+        f"[{card.title}]({folder}/README.md)",
+        shown,
         card.family,
         "x".join(map(str, card.image)),
         latents,

@@ -28,6 +28,16 @@ def test_a_picture_of_a_million_by_a_million(parts, chain):
         unpack(data, chain)
 
 
+def test_more_than_the_machine_holds(chain, monkeypatch):
+    """Within what its bytes can bear, but 2 x 108 symbols of 9 bytes are more than this memory."""
+    data = zoo.compress(chain, -torch.ones(2, 3, 6, 6))
+    monkeypatch.setattr(claims, "memory", lambda: 9 * 216)
+    assert len(unpack(data, chain)) == 2
+    monkeypatch.setattr(claims, "memory", lambda: 9 * 216 - 1)
+    with pytest.raises(CodecError, match=r"claims 216 symbols.*and this machine has"):
+        unpack(data, chain)
+
+
 def test_many_pictures_of_one_size(parts, chain):
     """The count alone is claimed, once for all: no list of so many is made."""
     facts, coded = parts

@@ -15,6 +15,7 @@ import zoo
 from zoo.cli import cli
 from zoo.codec import Picture, pack, stream, unpack
 from zoo.errors import CodecError, RequestError, WeightsError
+from zoo.evaluate.equal_bytes import of_archive, of_tokens
 from zoo.images import from_uint8, to_uint8
 
 
@@ -118,3 +119,16 @@ def test_the_commands_say_what_is_lost(words, tmp_path):
     assert back.exit_code == 0
     assert "as their tokens decode" in back.output
     assert (tmp_path / "back" / "a.png").is_file()
+
+
+def test_beside_image_codecs_its_bytes_are_the_archive_s(words):
+    pictures = torch.from_numpy(np.stack([each.pixels for each in given(9)]))
+    size, back = of_archive(words, pictures)
+    assert (
+        size
+        == len(pack(words, [Picture(each, "RGB") for each in pictures.numpy()], lossy=True).data)
+        / 9
+    )
+    fixed, same = of_tokens(words, pictures)
+    assert fixed == 1  # four tokens of four codes
+    assert torch.equal(back, same)

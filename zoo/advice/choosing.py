@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo import hub
 from zoo.advice.rules import FAMILIES, LOW, RULES, Rule
-from zoo.advice.situation import Situation, situation
+from zoo.advice.situation import WANTS, Situation, situation
 from zoo.card import Card
 from zoo.hub import Found
 from zoo.plugins import families
@@ -25,11 +25,18 @@ def _of_pixels(card: Card) -> bool:
     return card.log_prob is not None and card.log_prob.over in PIXELS
 
 
+def _request(card: Card) -> str:
+    """What its model can be asked for in a command; "" for nothing."""
+    if card.config.get("classes"):
+        return "label=0"
+    return "text='a red apple'" if card.config.get("text") else ""
+
+
 # What a card must say for its model to serve a want.
 SERVES: dict[str, Callable[[Card], bool]] = {
     "likelihood": lambda card: card.log_prob is not None and card.log_prob.kind == "exact",
     "compression": _of_pixels,
-    "control": lambda card: {"condition", "sample"} <= set(card.hooks),
+    "control": lambda card: {"condition", "sample"} <= set(card.hooks) and bool(_request(card)),
     "tokens": lambda card: card.latent_kind == "tokens",
     "speed": lambda card: "sample" in card.hooks,
 }
@@ -53,7 +60,7 @@ class Also:
     reason: str
 
     def __str__(self) -> str:
-        """Return "flow (realnvp-mnist@1.0.0): by the same rule"."""
+        """Return "flow (realnvp-mnist@1.1.0): by the same rule"."""
         return f"{self.family} ({self.model or 'no model here yet'}): {self.reason}"
 
 
@@ -176,7 +183,7 @@ def chosen(
     """The rule's family and a model of it: the first with one, else the first that is installed.
 
     Where a want says what a card must have, any family's model that has it will do after those of
-    the rule's.
+    the rule's; where none has all that a rule wants, one of the rule's families that has some of it.
     """
     wanted = rule.wants or (("speed",) if rule.do == "finetune" else ())
     able = [each for each in cards if all(SERVES[want](each.card) for want in wanted)]
@@ -185,6 +192,14 @@ def chosen(
         own = [each for each in able if each.card.family == family]
         if own:
             return family, min(own, key=lambda each: _far(each.card, asked))
+    for family in rule.families:
+        some = [
+            each
+            for each in cards
+            if each.card.family == family and any(SERVES[want](each.card) for want in rule.wants)
+        ]
+        if some:
+            return family, min(some, key=lambda each: _far(each.card, asked))
     return next((name for name in rule.families if name in installed), rule.families[0]), None
 
 
@@ -207,8 +222,7 @@ def start_of(
     model, want = shlex.quote(found.card.name), rule.wants[0] if rule.wants else ""
     if want == "compression" and find_spec("zoo.codec") is None:
         want = "likelihood"
-    request = "label=0" if "classes" in found.card.config else "text='a red apple'"
-    lines = [each.format(model=model, request=request) for each in USES[want]]
+    lines = [each.format(model=model, request=_request(found.card)) for each in USES[want]]
     if not rule.wants and "sample" not in found.card.hooks:
         lines = [f"zoo show {model}"]
     if recipe and not (asked.pretrained and rule.wants and rule.do == "train"):
@@ -247,6 +261,13 @@ def notes_of(
             f"{found.card.name} is of {side} px; at {wanted} px a step costs about "
             f"{(wanted / side) ** 2:.3g} times as much."
         )
+    for want in rule.wants:
+        if found is not None and not SERVES[want](found.card):
+            means = found.card.log_prob
+            number = f"{means.kind} over {means.over}" if means else "none"
+            notes.append(
+                f"{found.card.name} does not give {WANTS[want]}: its log_prob is {number}."
+            )
     if "compression" in rule.wants and find_spec("zoo.codec") is None:
         notes.append("This version of genzoo has no `zoo compress` yet.")
     gives = FAMILIES[family].gives if family in FAMILIES else frozenset(rule.wants)

@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from zoo.cli import (
+    annotate,
     catalogue,
     checks,
     classify,
@@ -24,11 +25,20 @@ from zoo.cli import (
     data,
     demo,
     evaluate,
+    finetune,
+    gallery,
+    hub,
+    latents,
+    new_plugin,
     pictures,
     plugins,
     recommend,
+    sample,
+    sharing,
+    store,  # noqa: F401  it adds commands to `zoo hub`
     train,
 )
+from zoo.columns import visible
 from zoo.errors import (
     DataError,
     ImageError,
@@ -43,22 +53,35 @@ from zoo.errors import (
 COMMANDS: tuple[click.Command, ...] = (
     catalogue.list_,
     catalogue.show,
-    pictures.encode,
-    pictures.decode,
-    pictures.sample,
+    latents.encode,
+    latents.decode,
+    sample.sample,
     pictures.logprob,
     classify.classify,
+    annotate.annotate,
     codec.compress,
     codec.decompress,
     demo.demo,
+    sharing.push,
+    sharing.pull,
+    sharing.versions,
+    sharing.search,
+    sharing.yank,
+    sharing.mirror,
+    sharing.lock,
     checks.verify,
+    gallery.gallery,
     plugins.plugins,
+    new_plugin.new_plugin,
+    new_plugin.check,
     train.train,
+    finetune.finetune,
     evaluate.evaluate,
     evaluate.bench,
     recommend.recommend,
     convert.convert,
     data.data,
+    hub.hub,
 )
 
 ASKED_WRONGLY = (
@@ -123,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ZooError as error:
         if debug:
             raise
-        click.echo(f"zoo: {error}", err=True)
+        click.echo(f"zoo: {visible(str(error))}", err=True)
         sys.exit(_code(error))
     except OSError as error:
         if debug:
@@ -147,4 +170,4 @@ def _one_line(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    return f"zoo: {message}\n"
+    return f"zoo: {visible(str(message))}\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.terminal import Size, json_option, print_json, size_text
-from zoo.columns import columns
+from zoo.columns import columns, visible
 from zoo.errors import UnknownModel, listed, nearest
 
 if TYPE_CHECKING:
@@ -38,12 +38,17 @@ def list_(
     from zoo import hub
 
     found = {
-        each.card.name: each
+        each.name: each
         for pattern in patterns or ("*",)
         for each in hub.cards(pattern, family, licence, task, max_size)
     }
     if as_json:
-        print_json([{**_facts(each.card), "source": each.source} for each in found.values()])
+        print_json(
+            [
+                {**_facts(each.card), "name": each.name, "source": each.source}
+                for each in found.values()
+            ]
+        )
         return
     if not found:
         names = hub.names()
@@ -59,7 +64,7 @@ def list_(
             *(f"{key} {value}" for key, value in filters.items() if value is not None),
         ]
         if not asked:
-            click.echo("No model is on this machine yet; `zoo show hf:ORG/REPO` fetches a card.")
+            click.echo("No model is on this machine yet; `zoo pull hf:ORG/REPO` fetches one.")
             return
         raise UnknownModel(
             f"No model matches {', '.join(asked)}.{close} There are: {listed(names)}."
@@ -67,10 +72,10 @@ def list_(
     header = ["name", "version", "family", "images", "latents", "size", "licence"]
     rows = [
         [
-            card.name, card.version, card.family, _sides(card.image), _latents(card),
+            name, card.version, card.family, _sides(card.image), _latents(card),
             size_text(card.bytes), card.license,
         ]
-        for card in (each.card for each in found.values())
+        for name, card in ((name, each.card) for name, each in found.items())
     ]  # fmt: skip
     click.echo(columns(header, rows, right=("size",)))
 
@@ -86,7 +91,7 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(card))
     else:
-        click.echo(card.text().rstrip())
+        click.echo(visible(card.text().rstrip()))
 
 
 def _facts(card: Card) -> dict[str, Any]:

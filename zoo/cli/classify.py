@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.pictures import batch_option, condition_option, load, picture_files, size_option
-from zoo.cli.terminal import json_option, placement_options, print_json
+from zoo.cli.terminal import json_option, placement_options, print_json, texts_of
 from zoo.columns import columns
-from zoo.errors import RequestError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,7 +99,7 @@ def classify(
     white, pixel by pixel, for a model of binary pixels.
     """
     files = picture_files(pictures)
-    texts = _texts(captions, captions_file)
+    texts = texts_of(captions, captions_file) if captions or captions_file else None
     called = "label" if texts is None else "caption"
     import zoo
     from zoo.images import Images
@@ -148,17 +147,6 @@ def classify(
     kind, over = rows[0]["kind"], rows[0]["over"]
     no = "" if kind == "exact" else "; no posterior, as log_prob is no exact one"
     click.echo(f"by log_prob: {kind}, over {over}{no}")
-
-
-def _texts(captions: tuple[str, ...], file: Path | None) -> tuple[str, ...] | None:
-    """Captions given one by one, then those of a file, one a line; None for none at all."""
-    if file is None:
-        return captions or None
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{file} is not UTF-8 text (byte {error.start}): save it so.") from error
-    return (*captions, *(line.strip() for line in lines if line.strip()))
 
 
 def _drawn(images: Tensor, seed: int, start: int) -> Tensor:

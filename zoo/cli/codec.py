@@ -65,12 +65,13 @@ def compress(
         )
     from zoo.codec import Picture, pack, unpack
     from zoo.codec.tokens import tokenizer_of
-    from zoo.hub import HF
+    from zoo.hub.address import is_address, is_repository
 
     given = [Picture.open(file) for file in files]
     loaded = load(model, device, None, conditions)
     begun = time.perf_counter()
-    packed = pack(loaded, given, lanes, batch, model if model.startswith(HF) else None, lossy)
+    named = model if is_address(model) or is_repository(model) else None
+    packed = pack(loaded, given, lanes, batch, named, lossy)
     seconds = time.perf_counter() - begun
     if check:
         unpack(packed.data, loaded)  # raises unless every checksum fits

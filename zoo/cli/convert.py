@@ -19,6 +19,13 @@ from zoo.cli.terminal import DTYPES, json_option, print_json
 @click.option("--license", default="unknown", show_default=True, help="The checkpoint's own.")
 @click.option("--model-version", default="1.0.0", show_default=True)
 @click.option("--dtype", type=click.Choice(DTYPES), default=None, help="[as they are stored]")
+@click.option("--family", default=None, help="Which to ask, where several know the checkpoint.")
+@click.option(
+    "--drop",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out tensors of these names (may repeat).",
+)
 @json_option
 def convert(
     path: Path,
@@ -27,6 +34,8 @@ def convert(
     license: str,
     model_version: str,
     dtype: str | None,
+    family: str | None,
+    drop: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Read the checkpoint at PATH (.ckpt, .pt, .safetensors or a folder) and save it as NAME."""
@@ -35,7 +44,16 @@ def convert(
     import zoo
 
     kind = getattr(torch, dtype) if dtype else None
-    folder = zoo.convert(path, name, out, license=license, version=model_version, dtype=kind)
+    folder = zoo.convert(
+        path,
+        name,
+        out,
+        license=license,
+        version=model_version,
+        dtype=kind,
+        family=family,
+        drop=drop,
+    )
     card = zoo.show(folder)
     if as_json:
         print_json({"folder": str(folder), "model": card.title, "source": card.source})

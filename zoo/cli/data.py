@@ -99,6 +99,41 @@ def show(
             click.echo(f"{key:9} {text}")
 
 
+@data.command()
+@click.argument("name")
+@click.option("--split", default="train", show_default=True)
+@click.option("--size", type=click.IntRange(min=1), default=None, help="Pixels a side.")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=None, help="[all; of --new 16]")
+@click.option(
+    "--new", is_flag=True,
+    help="Pairs of style and concept that no picture shows, of styles and concepts trained on.",
+)  # fmt: skip
+@json_option
+def captions(
+    name: str, split: str, size: int | None, count: int | None, new: bool, as_json: bool
+) -> None:
+    """Print the captions of a set, one a line, COUNT of them spread evenly.
+
+    Prompts for a model that never saw the pairs: `zoo data captions icons --new > prompts.txt`,
+    then `zoo sample MODEL --texts-file prompts.txt --labelled --trained-on icons`.
+    """
+    from zoo.data import open_set
+    from zoo.data.captions import captions_of
+    from zoo.data.pairs import new_pairs
+
+    if new:
+        training, others = (captions_of(open_set(name, each, size)) for each in ("train", "test"))
+        found = new_pairs(training, others, count or 16)
+    else:
+        every = captions_of(open_set(name, split, size))
+        shown = min(count or len(every), len(every))
+        found = [every[place * len(every) // shown] for place in range(shown)]
+    if as_json:
+        print_json(found)
+    else:
+        click.echo("\n".join(found))
+
+
 def _counts(about: dict[str, Any]) -> str:
     counts = about.get("counts", {})
     return "".join(f"{count:,} {split}, " for split, count in counts.items())[:-2] + " " * bool(

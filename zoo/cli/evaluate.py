@@ -36,11 +36,20 @@ from zoo.errors import RequestError
     "--copying", is_flag=True,
     help="How near samples are to training pictures, beside held-out ones; a sheet of the nearest.",
 )  # fmt: skip
+@click.option(
+    "--samplers", is_flag=True,
+    help="Of diffusion: samples by sampler, number of network evaluations, guidance; a table and a plot.",
+)  # fmt: skip
+@click.option("--sampler", "chosen", multiple=True, help="Of --samplers, which. Repeatable.")
+@click.option(
+    "--steps", "steps", multiple=True, type=click.IntRange(min=1),
+    help="Of --samplers, how many. Repeatable. [5 10 25 50]",
+)  # fmt: skip
 @condition_option
 @click.option("--write", is_flag=True, help="Put the numbers into the models' cards.")
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), default=None,
-    help="Where the sheet of --codecs goes; that of --copying beside it. [beside the card]",
+    help="Where the sheet of --codecs goes; that of --copying, the plot of --samplers beside it. [the card's folder]",
 )  # fmt: skip
 @ray_option
 @json_option
@@ -58,6 +67,9 @@ def evaluate(
     lossless: bool,
     against: str | None,
     copying: bool,
+    samplers: bool,
+    chosen: tuple[str, ...],
+    steps: tuple[int, ...],
     conditions: tuple[str, ...],
     write: bool,
     out: Path | None,
@@ -67,16 +79,19 @@ def evaluate(
     """Measure each MODEL on held-out pictures; several are put into one table.
 
     Metrics: psnr ssim lpips lpips-vgg fd codebook rate speed fd-samples, and of log_prob
-    bits-per-dim nats accuracy (of the classifier that Bayes' rule makes of it); of text-to-image
-    models of tokens log-p-per-token and caption-accuracy (the right caption among 100), and of any
-    that take text fd-captions (of samples given the held-out captions).
+    bits-per-dim nats bits-by-term (of a diffusion model's bound) accuracy (of the classifier that
+    Bayes' rule makes of it); of text-to-image models caption-accuracy (the right caption among
+    100, by log_prob), fd-captions (of samples given the held-out captions), and of those of tokens
+    log-p-per-token.
     """
+    if steps and not (samplers or chosen):
+        raise RequestError("--steps are those of --samplers: give it, or --sampler NAME.")
     from zoo.evaluate import run_all
 
     report = run_all(
         models, data=data, split=split, size=size, metrics=metrics or None, count=count,
         batch_size=batch, seed=seed, device=device, write=write, codecs=codecs, lossless=lossless,
-        against=against, copying=copying,
+        against=against, copying=copying, samplers=chosen if samplers or chosen else None, steps=steps or None,
         request=settings(conditions, "--condition"), out=out, ray=ray,
     )  # fmt: skip
     if as_json:

@@ -1,7 +1,10 @@
-"""``zoo plugins``: the installed families, who brings them, and which hooks they answer."""
+"""``zoo plugins``: what is installed, who brings it, which hooks it answers, and what is broken."""
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -9,36 +12,72 @@ import click
 from zoo.cli.terminal import json_option, print_json
 from zoo.columns import columns
 
+SLOW = 1.0  # seconds beyond torch; a module that does work when it is imported takes longer
 
-@click.command(short_help="List families and their hooks.")
-@click.argument("names", nargs=-1, metavar="[FAMILY]...")
+
+@click.command(short_help="List families, wrappers and their hooks.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @json_option
 def plugins(names: tuple[str, ...], as_json: bool) -> None:
-    """List the installed families and their hooks; leaves with 1 if one of them is broken."""
-    from zoo.errors import PluginError
-    from zoo.plugins import families, family
+    """List the installed families and wrappers, or those of NAME, and their hooks.
 
-    rows: list[dict[str, Any]] = []
-    broken: list[PluginError] = []
-    for name in names or families():
-        try:
-            found = family(name)
-        except PluginError as error:
-            broken.append(error)
-            rows.append({"family": name, "error": str(error)})
-            continue
-        hooks = {hook: list(arguments) for hook, arguments in found.hooks.items()}
-        rows.append({"family": name, "distribution": found.distribution, "hooks": hooks})
+    Says what did not import and why, and leaves with 1 then.
+    """
+    from zoo.plugins import FAMILIES, WRAPPERS, families, family, wrapper_names, wrappers
+
+    every: list[tuple[str, str, str, Callable[[str], Any]]] = [
+        *(("family", FAMILIES, name, family) for name in families()),
+        *(("wrappers", WRAPPERS, name, wrappers) for name in wrapper_names()),
+    ]
+    known = {name for _, _, name, _ in every}
+    chosen = [each for each in every if each[2] in names] if names else every
+    for name in names:
+        if name not in known:
+            family(name)  # raises UnknownFamily, which says what there is
+    rows = [_row(*each) for each in chosen]
     if as_json:
         print_json(rows)
     else:
-        cells = [
-            [row["family"], row["distribution"], " ".join(row["hooks"])]
-            for row in rows
-            if "hooks" in row
-        ]
-        click.echo(columns(["family", "distribution", "hooks"], cells))
-        for each in broken:
-            click.echo(f"zoo: {each}", err=True)
-    if broken:
+        _show(rows)
+    if any(row["error"] for row in rows):
         raise SystemExit(1)
+
+
+def _row(kind: str, group: str, name: str, load: Callable[[str], Any]) -> dict[str, Any]:
+    from zoo.errors import PluginError
+    from zoo.plugins import owners
+
+    distribution, _, version = owners(group, name)[0].rpartition(" ")
+    before, start = "torch" in sys.modules, time.perf_counter()
+    hooks: dict[str, list[str]] = {}
+    error = None
+    try:
+        hooks = {hook: list(taken) for hook, taken in load(name).hooks.items()}
+    except PluginError as broken:
+        error = str(broken)
+    seconds = time.perf_counter() - start
+    alone = before == ("torch" in sys.modules)  # whoever is first pays for importing torch
+    return {
+        "name": name, "kind": kind, "distribution": distribution, "version": version,
+        "hooks": hooks, "error": error, "seconds": round(seconds, 3), "slow": alone and seconds > SLOW,
+    }  # fmt: skip
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    cells = [
+        [
+            row["name"], row["kind"], row["distribution"], row["version"],
+            "does not work" if row["error"] else " ".join(row["hooks"]),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    click.echo(columns(["name", "kind", "distribution", "version", "hooks"], cells))
+    for row in rows:
+        if row["error"]:
+            click.echo(f"zoo: {row['error']}", err=True)
+        elif row["slow"]:
+            click.echo(
+                f"zoo: {row['distribution']} {row['version']}: {row['name']} takes "
+                f"{row['seconds']:.1f} s to import. Do work inside the hooks.",
+                err=True,
+            )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import click
+
+from zoo.errors import RequestError
 
 DTYPES = ("float32", "bfloat16", "float16")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -73,6 +76,17 @@ class Size(click.ParamType[int]):
         if not match or match[2].lower() not in self.units or match[1].count(".") > 1:
             self.fail(f"{value!r} is not a size; write 500kB, 3.5MB, 4MiB or 1GB", param, ctx)
         return int(float(match[1]) * self.units[match[2].lower()])
+
+
+def texts_of(given: Sequence[str], file: Path | None) -> tuple[str, ...]:
+    """Texts given one by one, then those of a file, one a line. Raises RequestError for one not in UTF-8."""
+    if file is None:
+        return tuple(given)
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{file} is not UTF-8 text (byte {error.start}): save it so.") from error
+    return (*given, *(line.strip() for line in lines if line.strip()))
 
 
 def settings(pairs: Sequence[str], option: str) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -14,14 +13,15 @@ import torch
 from torch import Tensor
 
 from zoo.codec import autoregressive, bitsback, tokens
-from zoo.codec.claims import bearable, numbers
+from zoo.codec.claims import bearable, holdable, numbers
 from zoo.codec.coder import AUTOREGRESSIVE, LATENT, Coder, request_text
 from zoo.codec.intervals import Array
+from zoo.codec.maker import coder_of, weights_of
 from zoo.codec.pictures import Picture, images_of, pictures_of
 from zoo.codec.stream import CHECK, DIGEST, Facts, read, write
 from zoo.codec.tiles import Outside, Tile, agree, cut, layout, pad_of, padded
 from zoo.codec.work import Known
-from zoo.errors import CodecError, RequestError, Unsupported, WeightsError, ZooError
+from zoo.errors import CodecError, RequestError, Unsupported
 from zoo.images import Images
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def pack(
         else [each.digest() for each in pictures]
     )
     facts = Facts(
-        model=reference or coder.card.title, weights=_weights(model), fingerprint=coder.fingerprint,
+        model=reference or coder.card.title, weights=weights_of(model), fingerprint=coder.fingerprint,
         request=request_text(model), kind=coder.kind, alphabet=coder.grid.alphabet,
         length=coder.length, latents=coder.latents, image=image, bits=coder.grid.bits,
         latent_bits=bitsback.BITS if coder.kind == LATENT else 0, lanes=lanes, sizes=sizes,
@@ -163,7 +163,9 @@ def pack(
 def unpack(data: bytes, model: Model | None = None, batch: int = LANES) -> list[Picture]:
     """An archive to its pictures. Raises as `decompress` does."""
     facts, coded = read(data)
-    coder = _coder(facts, model)
+    coder = coder_of(facts, model)
+    count = numbers([(*size, 1) for size in facts.sizes], facts.image) // prod(facts.image)
+    holdable(count * coder.length)
     tiles = layout(list(facts.sizes), facts.image)
     known = _known(coder, tiles, facts.pads, facts.lossy)
     if facts.kind == AUTOREGRESSIVE:
@@ -232,47 +234,6 @@ def _symbols(
     return images, symbols
 
 
-def _coder(facts: Facts, model: Model | None) -> Coder:
-    """The model that an archive was made with, or `model` if it is that one."""
-    if model is None:
-        from zoo.loading import load
-
-        try:
-            model = load(facts.model)
-        except ZooError as error:
-            raise type(error)(
-                f"The archive was made with {facts.model} (weights {_short(facts.weights)}), which "
-                f"cannot be loaded here: {error} Give the model yourself (-m, or model=) if it is "
-                "elsewhere."
-            ) from error
-    if facts.weights != _weights(model):
-        raise WeightsError(
-            f"The archive was made with {facts.model}, weights {_short(facts.weights)}; "
-            f"{model.card.title} here has weights {_short(_weights(model))}. Only the very same "
-            "weights decode it: load that version."
-        )
-    request = json.loads(facts.request) if facts.request else {}
-    coder = Coder.of(replace(model, request=request))
-    if coder.fingerprint != facts.fingerprint:
-        raise WeightsError(
-            f"The weights of {model.card.title} in memory have the fingerprint "
-            f"{coder.fingerprint.hex()}, those that coded the archive {facts.fingerprint.hex()}, "
-            "though the files are the same: they were loaded with another dtype, or changed since. "
-            "Load the model as it was loaded then."
-        )
-    stated = (facts.kind, facts.alphabet, facts.length, facts.latents, facts.image, facts.bits)
-    here = (
-        coder.kind, coder.grid.alphabet, coder.length, coder.latents, coder.card.image,
-        coder.grid.bits,
-    )  # fmt: skip
-    if stated != here or (facts.kind == LATENT and facts.latent_bits != bitsback.BITS):
-        raise CodecError(
-            f"The archive's kind, alphabet, length, latents, tile and grid are {stated}, those of "
-            f"{model.card.title} here {here}: the family codes otherwise than it did then."
-        )
-    return coder
-
-
 def _known(coder: Coder, tiles: Sequence[Tile], pads: Sequence[bytes], lossy: bool) -> list[Known]:
     """Symbols of each tile that need no bits, as they stand for what lies outside; none of tokens."""
     if lossy:
@@ -293,13 +254,3 @@ def _token_digests(
     return [
         tokens.digest(mode, size, each) for mode, size, each in zip(modes, sizes, rows, strict=True)
     ]
-
-
-def _weights(model: Model) -> tuple[str, ...]:
-    """sha256 of the files of a model's weights, then of its parts': the tokenizer's decode the tokens."""
-    parts = [each for _, part in sorted(model.parts.items()) for each in _weights(part)]
-    return (*model.card.weights, *parts)
-
-
-def _short(weights: tuple[str, ...]) -> str:
-    return " + ".join(each[:12] for each in weights) or "without a file"

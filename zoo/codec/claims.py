@@ -8,11 +8,13 @@ million pixels. What is claimed is therefore held against the archive's size bef
 
 A symbol of an alphabet of K costs at least -log2(1 - (K + 1) / 2^24) bits, which is one byte for 362,000 numbers
 of 256 levels, so that pixels come near the first bound only where a model is all but certain of everything;
-`pack` holds itself to it, and never writes what is not read again.
+`pack` holds itself to it, and never writes what is not read again. So an archive of a megabyte may still rightly hold
+hundreds of gigabytes of black; what would not fit this machine's memory is refused here as well.
 """
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterable
 from math import prod
@@ -21,6 +23,7 @@ from zoo.errors import CodecError
 
 NUMBERS = 1 << 18  # a byte
 INFLATED, SMALL = 1 << 8, 1 << 16
+BYTES = 9  # a symbol while it is decoded: int64, and the level it becomes
 
 
 def numbers(sizes: Iterable[tuple[int, int, int]], image: tuple[int, int, int]) -> int:
@@ -40,6 +43,24 @@ def bearable(count: int, size: int) -> None:
             f"bytes bear {NUMBERS * size:,} at most ({NUMBERS:,} each). It was made to exhaust memory, or "
             "its pictures are all but empty: then compress fewer of them, or smaller ones, at a time."
         )
+
+
+def holdable(symbols: int) -> None:
+    """Raise CodecError for so many symbols to decode, if this machine's memory cannot hold them."""
+    here = memory()
+    if here and BYTES * symbols > here:
+        raise CodecError(
+            f"The archive claims {symbols:,} symbols, which take {BYTES * symbols / 1e9:,.1f} GB to decode, and this "
+            f"machine has {here / 1e9:,.1f} GB of memory. It was made to exhaust it, or its pictures are to be "
+            "decoded on a larger machine, or compressed into several archives."
+        )
+
+
+def memory() -> int:
+    """Bytes of memory of this machine; 0 where the system does not say."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return 0
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def inflated(data: bytes) -> bytes:

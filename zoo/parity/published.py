@@ -11,9 +11,10 @@ import torch
 
 from zoo.adoption import Adoption
 from zoo.foreign import Foreign
-from zoo.foreign_models import claimed, inside, renamed
+from zoo.foreign_models import inside, renamed
 from zoo.parity.report import Line, Report
 from zoo.plugins import Family
+from zoo.recognition import claimed
 
 
 def published(path: str | Path) -> Report:
@@ -29,7 +30,8 @@ def published(path: str | Path) -> Report:
         listed = json.loads(Path(path).read_text(encoding="utf-8"))
         extra: dict[str, list[int]] = {}
         for name in ("loss_keys", "ema_keys", "optional_keys"):
-            extra |= listed.get(name, {})
+            apart = listed.get(name, {})
+            extra |= apart if isinstance(apart, Mapping) else {}  # a list names some of `keys`
         for name in ("keys", "legacy_keys"):
             if name in listed:
                 report.lines.append(_accepted(name, listed[name] | extra, listed["config"], report))

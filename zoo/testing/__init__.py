@@ -12,7 +12,8 @@ A whole test file is:
         check(SUBJECT)
 
 Use a config so small that a sample takes a moment. A check of a hook that the family leaves out is
-skipped; declare `hooks` in the subject, and a hook that went missing fails instead.
+skipped; declare `hooks` in the subject, and a hook that went missing fails instead. A model that
+is there is a subject by itself: `Subject.of(zoo.load(FOLDER))`. `zoo.testing.report` tries all at once.
 """
 
 from __future__ import annotations

@@ -6,14 +6,14 @@ import functools
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import SkipTest
 
 import torch
 from torch import Tensor
 
-from zoo import plugins, rng, weights
+from zoo import config_files, plugins, rng, weights
 from zoo.card import WEIGHTS, Card, Density
 from zoo.errors import PluginError
 from zoo.images import Images
@@ -45,6 +45,29 @@ class Subject:
     tolerance: float = (
         1e-4  # between two ways to compute one thing, relative to the size of the numbers
     )
+
+    @classmethod
+    def of(cls, model: Model, **fields: Any) -> Subject:
+        """A loaded model as a subject, with the hooks that its card promises; `fields` go before the card's.
+
+        `objectives` are tried if a `recipe` is given.
+        """
+        card = model.card
+        tried = {"build", *card.hooks, *(["objectives"] if "recipe" in fields else [])}
+        given = {hook: taken for hook, taken in model.hooks.hooks.items() if hook in tried}
+        family = replace(model.hooks, hooks=given)
+        own: dict[str, Any] = {
+            "latent": card.latent, "latent_kind": card.latent_kind, "codes": card.codes,
+            "multiple": card.multiple, "log_prob": card.log_prob, "hooks": card.hooks,
+            "options": card.sampling, "parts": model.parts,
+            "request": {"label": 0} if card.config.get("classes") else {},
+        }  # fmt: skip
+        config = config_files.filled(card.config, model.folder, card.title)
+        made = cls(family, config, card.image, **{**own, **fields})
+        vars(made)["model"] = replace(
+            model, hooks=family
+        )  # in place of the cached one, drawn at random
+        return made
 
     @functools.cached_property
     def plugin(self) -> Family:
