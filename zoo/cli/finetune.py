@@ -53,7 +53,7 @@ METHODS = ["full", "lora", "dora", "head", "decoder", "controlnet", "textual-inv
 @click.option("--prior-text", default="", help="What the model is told for these.")
 @click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True)
-@click.option("--lr", type=float, default=None, help="[LoRA 2e-3, ControlNet 5e-4, others 1e-4]")
+@click.option("--lr", type=float, default=None, help="[LoRA 2e-3, ControlNet 1.5e-3, others 1e-4]")
 @click.option("--ema", type=float, default=0.0, help="Decay of averaged weights, 0.99.")
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), default="no")
 @click.option("--seed", type=int, default=0, show_default=True)
