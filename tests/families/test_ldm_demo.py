@@ -60,7 +60,7 @@ def models(folder):
         "ldm", config, SIDES, (4, 32, 32), "continuous", parts=part,
         hooks=("condition", *both, "sample"), options={"steps": 2},
     )  # fmt: skip
-    kept(folder, base, "ldm-icons", parts={"autoencoder": "kl-f8@1.1.0"})
+    kept(folder, base, "ldm-icons", parts={"autoencoder": "kl-f8@1.0.0"})
     part = {"base": zoo.load(folder / "ldm-icons")}
     config = {"kind": "edges", "hint": 1, "hint_widths": [4, 4, 4]}
     net = Subject("controlnet", config, SIDES, parts=part, hooks=("condition", "sample"))
