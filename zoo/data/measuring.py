@@ -147,7 +147,7 @@ def hed(folder: Path) -> None:
     from zoo.weights import save
 
     try:
-        import h5py  # type: ignore[import-not-found]
+        import h5py
     except ImportError as error:
         raise DataError(
             "The weights of HED are published as HDF5, which h5py reads: pip install 'genzoo[data]'."
