@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 from zoo import card_table
 from zoo.card import Card, File, Metric
+from zoo.tables import headlines
 
 
 def test_the_table_has_a_row_a_card():
@@ -23,3 +26,21 @@ def test_the_table_has_a_row_a_card():
         "| vq | 3x128x128 | 8x8 tokens of 1024 | 3.5 MB "
         "| mit | PSNR 23.46 dB (icons test) |\n"
     )
+
+
+def test_a_card_is_known_by_its_quality_first():
+    names = (
+        "seconds a picture",
+        "bits per dimension, t = 99 .. 1",
+        "PSNR",
+        "bits per dimension",
+        "PSNR",
+        "bits per dimension (draws=16)",
+        "FD-EfficientNetLite2 of samples",
+    )
+    metrics = tuple(Metric(name, float(at), "icons", "zoo eval") for at, name in enumerate(names))
+    card = Card(
+        name="vq", family="vq", version="1.0.0", license="mit", config={}, image=(3, 8, 8), metrics=metrics
+    )  # fmt: skip
+    assert [each.value for each in headlines(card)] == [6, 3, 5, 2]
+    assert headlines(replace(card, metrics=metrics[:2])) == metrics[:2]

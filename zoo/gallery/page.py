@@ -12,9 +12,9 @@ from zoo.card import Card, Metric
 from zoo.gallery.markup import Markup, element, joined
 from zoo.gallery.pictures import Picture
 from zoo.gallery.plots import plots
+from zoo.tables import headlines
 
 HERE = Path(__file__).parent
-SHOWN = 4  # measurements of a model that are seen at once
 SIZES = (1, 2, 5, 10, 50, 100, 500, 1000)  # MB
 Entry = tuple[Card, Picture | None]
 
@@ -137,7 +137,8 @@ def _facts(card: Card) -> Markup:
 def _metrics(card: Card) -> Markup:
     if not card.metrics:
         return element("p", "Nothing measured.", class_="none")
-    first, rest = card.metrics[:SHOWN], card.metrics[SHOWN:]
+    first = headlines(card)
+    rest = tuple(each for each in card.metrics if each not in first)
     table = _table(first)
     if not rest:
         return table
