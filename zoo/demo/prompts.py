@@ -13,7 +13,7 @@ PROMPTS = (
     "noto: red apple",
     "twemoji: house",
     "fluent-emoji-flat: cat",
-    "noto: yellow flower",
+    "noto: deciduous tree",
 )
 EACH = 4  # pictures of a prompt
 
