@@ -55,6 +55,15 @@ def test_every_block_is_of_a_known_language_and_every_excuse_says_something():
         assert not each.excuse or len(each.excuse.split()) > 3, f"{each}: why is it not run?"
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_code_stands_where_nobody_runs_it(page):
+    outside = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    code = re.findall(
+        r"^ {4}(?:zoo |python |import |from \S+ import |.*\bzoo\.\w+\().*", outside, re.M
+    )
+    assert not code, "in a fence it would be run"
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -73,7 +82,7 @@ def test_a_page_runs(page, desk, monkeypatch):
         if block.excuse:
             continue
         text = re.sub(r"\.sample\(\d+", ".sample(1", block.text) if of_a_model else block.text
-        desk(text)
+        desk(block.given + text)
         if block.language == "python":
             exec(block.given, vars(module))
             exec(compile("\n" * block.line + text, str(page), "exec"), vars(module))
