@@ -19,7 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".jxl", ".gif", ".bmp", "
 
 condition_option = click.option(
     "-c", "--condition", "conditions", multiple=True, metavar="KEY=VALUE",
-    help="What to ask for: -c text='a red apple', -c label=3. Repeatable.",
+    help="What to ask for: -c text='a red apple', -c label=3, -c image=apple.png. Repeatable.",
 )  # fmt: skip
 batch_option = click.option(
     "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures at a time."
