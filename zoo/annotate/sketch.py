@@ -41,19 +41,24 @@ def sketch(
 
 def thinned(ink: Tensor) -> Tensor:
     """Lines one pixel wide through (B, 1, H, W) bool; what is connected stays so."""
+    height, width = ink.shape[2:]
+    tables = [_removable(step).to(ink.device) for step in (0, 1)]
     found = ink.clone()
     while True:
         before = found
-        for step in (0, 1):
-            found = found & ~_removable(found, step)
+        for table in tables:
+            padded = F.pad(found.to(torch.uint8), (1, 1, 1, 1))
+            around = torch.zeros_like(found, dtype=torch.uint8)
+            for bit, (i, j) in enumerate(RING):
+                around |= padded[:, :, 1 + i : 1 + i + height, 1 + j : 1 + j + width] << bit
+            found = found & ~table[around.long()]
         if torch.equal(found, before):
             return found
 
 
-def _removable(ink: Tensor, step: int) -> Tensor:
-    height, width = ink.shape[2:]
-    padded = F.pad(ink, (1, 1, 1, 1))
-    p = [padded[:, :, 1 + i : 1 + i + height, 1 + j : 1 + j + width] for i, j in RING]
+def _removable(step: int) -> Tensor:
+    """Whether a pixel goes, (256,) bool by its ring: bit k is its neighbour RING[k]."""
+    p = [(torch.arange(256) >> bit & 1).bool() for bit in range(len(RING))]
     count = torch.stack(p).sum(0)
     changes = torch.stack([~a & b for a, b in zip(p, [*p[1:], p[0]], strict=True)]).sum(0)
     up, right, down, left = p[0], p[2], p[4], p[6]
@@ -62,7 +67,7 @@ def _removable(ink: Tensor, step: int) -> Tensor:
         if step == 0
         else (up & right & left, up & down & left)
     )
-    return ink & (count >= 3) & (count <= 6) & (changes == 1) & ~sides[0] & ~sides[1]
+    return (count >= 3) & (count <= 6) & (changes == 1) & ~sides[0] & ~sides[1]
 
 
 def kept(ink: Tensor, least: int) -> Tensor:
@@ -70,14 +75,16 @@ def kept(ink: Tensor, least: int) -> Tensor:
     if least <= 1:
         return ink
     batch, _, height, width = ink.shape
-    numbers = torch.arange(1, height * width + 1, dtype=torch.float64, device=ink.device)
-    names = numbers.view(1, 1, height, width).expand_as(ink) * ink
-    while True:  # each stroke takes the largest number in it
-        spread = F.max_pool2d(names, 3, 1, 1) * ink
-        if torch.equal(spread, names):
+    flat = ink.flatten(1)
+    found = torch.arange(1, height * width + 1, device=ink.device) * flat
+    while True:  # each stroke takes the largest number in it: a neighbour's, and what the pixel of that number has
+        before = found
+        wide = F.pad(found.view(batch, height, width), (1, 1, 1, 1))
+        tall = wide[:, :-2].maximum(wide[:, 1:-1]).maximum(wide[:, 2:])
+        found = tall[:, :, :-2].maximum(tall[:, :, 1:-1]).maximum(tall[:, :, 2:]).flatten(1) * flat
+        found = found.gather(1, (found - 1).clamp_min(0)) * flat
+        if torch.equal(found, before):
             break
-        names = spread
-    found = names.long().view(batch, -1)
     sizes = torch.zeros(batch, height * width + 1, dtype=torch.long, device=ink.device)
     sizes.scatter_add_(1, found, torch.ones_like(found))
     return (sizes.gather(1, found) >= least).view_as(ink) & ink
