@@ -136,7 +136,9 @@ def _compare(
         )
     steps = measure(part, rounds)
     if batch == 1:
-        yield steps.judge("a token at mid-picture", "a token", "DALLE-pytorch default", DEFAULT)
+        default = "DALLE-pytorch default"
+        yield steps.judge("a token at mid-picture", "a token", default, DEFAULT)
+        yield steps.judge("a token at mid-picture, int8", "a token, int8", default, DEFAULT)
     floor = "vectors" if batch == 1 else "all that is read"
     yield steps.judge(f"share of the floor, batch {batch}", "a token", floor, FLOOR)
     yield steps.judge(f"int8 weights, batch {batch}", "a token, int8", "a token", EIGHT_BITS)
