@@ -7,10 +7,11 @@ every token is a pass over everything. Equal size against transformers' GPT-2 `g
 codes alike, with ours in gelu and with biases, so that weights and logits are equal too. All draw among the 32
 likeliest.
 
-All sides draw the same number of tokens after the 257 positions of the prompt, which are in the time; DALLE-pytorch's
-default, one pass a token, is timed on few at mid-picture. The floor is the product of one vector with as many bytes of
-weights as a token reads, in matrices of the net's shapes, measured by turns with the rest; of 16 pictures with a prompt
-each, whose keys and values are twice as many bytes as the weights, attention to those besides.
+All sides draw the same number of tokens after the 257 positions of the prompt, which are in the time: a whole picture's
+at batch 1, a quarter of it at 16, where that is long enough. DALLE-pytorch's default, one pass a token, is timed on few
+at mid-picture. The floor is the product of one vector with as many bytes of weights as a token reads, in matrices of the
+net's shapes, measured by turns with the rest; of 16 pictures with a prompt each, whose keys and values are twice as
+many bytes as the weights, attention to those besides.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from zoo_dalle.stepping import Stepper, straight
 from zoo_dalle.transformer import Shape, Transformer
 
 WIDTH, DEPTH, HEADS, TEXT, SIDE, CODES, WORDS = 512, 8, 8, 256, 16, 8192, 10_000
-TOKENS = 64  # drawn after the prompt, of 256; all sides the same
+TOKENS = {1: 256, 16: 64}  # batch -> drawn after the prompt, of 256; all sides the same
 TOP_K = 32
 CACHED, DEFAULT, GENERATE, FLOOR, EIGHT_BITS = 2.0, 25.0, 1.3, 0.75, 1.3
 
@@ -46,8 +47,9 @@ class Net(nn.Module):
     def prompt(self, words: Tensor) -> Tensor:
         return self.words(words) + self.places[: words.shape[1]]
 
-    def draw(self, words: Tensor, weights: str = "float", count: int = TOKENS) -> Tensor:
-        """(B, count) codes; what `zoo_dalle.drawing` does at each step."""
+    def draw(self, words: Tensor, weights: str = "float") -> Tensor:
+        """(B, TOKENS[B]) codes; what `zoo_dalle.drawing` does at each step."""
+        count = TOKENS[len(words)]
         memory, stepper = self.transformer.memory(len(words)), Stepper(self.transformer, weights)
         head = straight(self.head, weights)
         hidden = self.transformer.extend(self.prompt(words), memory)[:, -1:]
@@ -110,7 +112,7 @@ def _compare(
     text: Tensor,
     words: Tensor,
 ) -> Iterator[Result]:
-    name = f"{TOKENS} tokens after 257, batch {batch}"
+    name = f"{TOKENS[batch]} tokens after 257, batch {batch}"
     sides: dict[str, Callable[[], object]] = {
         "ours": lambda: ours.draw(words),
         "ours, int8": lambda: ours.draw(words, "int8"),
@@ -143,7 +145,7 @@ def _compare(
     yield steps.judge(f"share of the floor, batch {batch}", "a token", floor, FLOOR)
     yield steps.judge(f"int8 weights, batch {batch}", "a token, int8", "a token", EIGHT_BITS)
     bytes_read = _weights(ours)
-    prefill = min(found.wall["ours"]) - TOKENS * min(steps.wall["a token"])
+    prefill = min(found.wall["ours"]) - TOKENS[batch] * min(steps.wall["a token"])
     yield Result(
         f"steady decoding, batch {batch}",
         "info",
@@ -235,7 +237,7 @@ def _cached(model: Any, text: Tensor) -> Tensor:
     sample, top_k = dalle_pytorch().gumbel_sample, dalle_pytorch().top_k
     cache: dict[str, Any] = {}
     image = torch.empty(len(text), 0, dtype=torch.int64)
-    for _ in range(TOKENS):
+    for _ in range(TOKENS[len(text)]):
         logits = model(text, image, cache=cache)[:, -1, :]
         drawn = sample(top_k(logits, thres=1 - TOP_K / logits.shape[-1])) - (WORDS + TEXT)
         image = torch.cat([image, drawn[:, None]], -1)
@@ -293,7 +295,7 @@ def _generate(model: Any, words: Tensor) -> Tensor:
     return model.generate(
         words,
         attention_mask=torch.ones_like(words),
-        max_new_tokens=TOKENS,
+        max_new_tokens=TOKENS[len(words)],
         do_sample=True,
         top_k=TOP_K,
         pad_token_id=0,
