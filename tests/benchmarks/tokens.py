@@ -9,8 +9,8 @@ likeliest.
 
 All sides draw the same number of tokens after the 257 positions of the prompt, which are in the time: a whole picture's
 at batch 1, a quarter of it at 16, where that is long enough. DALLE-pytorch's default, one pass a token, is timed on few
-at mid-picture. The floor is the product of one vector with as many bytes of weights as a token reads, in matrices of the
-net's shapes, measured by turns with the rest; of 16 pictures with a prompt each, whose keys and values are twice as
+at mid-picture. The floor is the product of one vector with as many bytes of weights as a token reads, in matrices of
+the net's shapes, measured by turns with the rest; of 16 pictures with a prompt each, whose keys and values are twice as
 many bytes as the weights, attention to those besides.
 """
 
