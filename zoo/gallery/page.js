@@ -37,10 +37,16 @@ function ask() {
   show();
 }
 
+function clear(event) {
+  event.preventDefault(); // the browser would empty the fields only after this event
+  fields.forEach((field) => { field.value = ""; });
+  told(show());
+}
+
 form.hidden = false;
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("input", () => told(show()));
-form.addEventListener("reset", () => setTimeout(() => told(show())));
+form.addEventListener("reset", clear);
 addEventListener("hashchange", ask);
 addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, select");
