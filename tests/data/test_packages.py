@@ -149,7 +149,7 @@ def test_icons_are_rendered_from_a_collection(tmp_path):
     }
     found = {
         facts["name"]: (picture, facts)
-        for _, picture, facts in icons.pictures(32, {"noto": collection})
+        for _, picture, facts in icons.pictures(32, {"twemoji": collection})
     }
     assert sorted(found) == ["red-square", "wide"]
     picture, facts = found["red-square"]
@@ -157,6 +157,7 @@ def test_icons_are_rendered_from_a_collection(tmp_path):
     assert picture[16, 16].tolist() == [204, 0, 0]
     assert picture[2, 2].tolist() == [255, 255, 255]
     assert facts["caption"] == "red square"
+    assert icons.SETS[facts["label"]] == "twemoji"
     assert found["wide"][0][4, 16].tolist() == [255, 255, 255]  # not stretched
     assert found["wide"][0][16, 16].tolist() == [0, 0, 204]
 
@@ -177,7 +178,8 @@ def test_another_rule_of_the_split_can_be_given():
         name: {"body": f'<rect x="{x}" y="4" width="5" height="8" fill="#c00"/>'}
         for x, name in enumerate(["apple", "pear", "plum"])
     }
-    found = icons.pictures(32, {"new": {"icons": drawn}}, lambda _, name: name != "pear")
+    found = list(icons.pictures(32, {"new": {"icons": drawn}}, lambda _, name: name != "pear"))
+    assert not any("label" in facts for _, _, facts in found)
     assert {facts["name"]: split for split, _, facts in found} == {
         "apple": "test",
         "pear": "train",

@@ -1,4 +1,4 @@
-"""Colour icons and emoji in eleven drawing styles, rendered on white: the zoo's pairs of picture and caption.
+"""Colour icons and emoji in twelve drawing styles, rendered on white: the zoo's pairs of picture and caption.
 
 The sets of `@iconify/json` that are drawn in colour, show things rather than logos or interface symbols, and may be
 used for weights without share-alike or non-commercial terms. The set `streamline-emojis` is in neither split: it is
@@ -64,7 +64,7 @@ Job = tuple[str, str, str, float, float, int]
 def pictures(
     size: int, sources: Mapping[str, Any], out_of_training: Callable[[str, str], bool] = held_out
 ) -> Iterator[tuple[str, NDArray[np.uint8], dict[str, Any]]]:
-    """Yield (split, picture (size, size, 3) uint8, facts), each drawing once."""
+    """Yield (split, picture (size, size, 3) uint8, facts), each drawing once; its label is its place in SETS."""
     try:
         import resvg_py  # noqa: F401
     except ImportError as error:
@@ -87,7 +87,10 @@ def pictures(
             if held and (style, SIZES.sub("", name)) in trained:
                 continue
             split = "test" if held else "train"
-            yield split, picture, {"name": name, "set": style, "caption": name.replace("-", " ")}
+            facts: dict[str, Any] = {"name": name, "set": style, "caption": name.replace("-", " ")}
+            if style in SETS:
+                facts["label"] = SETS.index(style)
+            yield split, picture, facts
 
 
 def collections(
@@ -174,7 +177,7 @@ def source(
 ) -> tuple[Iterator[tuple[str, NDArray[np.uint8], dict[str, Any]]], dict[str, Any]]:
     """The pictures and what data.json says of them."""
     drawings, about = collections(fetch(PACKAGE))
-    return pictures(size, drawings), {"sets": about}
+    return pictures(size, drawings), {"labels": list(SETS), "sets": about}
 
 
 def new_style(
